@@ -1,0 +1,146 @@
+# make         build/cofre and build/cofrectl: static, stripped, with unstripped copies beside them
+# make deps    install or build what is missing (run by itself when something is)
+# make up      three nodes, in containers or, without a Docker engine, as processes; make down undoes it
+# make test    every test;  make lint, make unit, make sim, make e2e, make bench: parts of it and more
+
+BUILD ?= build
+V ?= $(shell cat VERSION)
+CC ?= gcc
+
+# Layers: a module may include the doors of the modules named here, and of base always.
+MODULES := base proto raft wal image kvdb net h2 grpc mvcc lease auth watch apply peer replica api admin server
+USES_base :=
+USES_proto :=
+USES_raft :=
+USES_wal :=
+USES_image :=
+USES_kvdb :=
+USES_net :=
+USES_h2 :=
+USES_grpc := net h2
+USES_mvcc := kvdb image
+USES_lease := proto kvdb
+USES_auth := kvdb
+USES_watch := proto mvcc
+USES_apply := proto mvcc lease auth kvdb
+USES_peer := proto net raft image
+USES_replica := raft
+USES_api := proto grpc mvcc lease auth watch apply replica
+USES_admin :=
+USES_server := $(filter-out server,$(MODULES))
+USES_client := net h2 grpc proto image
+USES_cli := $(USES_client) client
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
+        -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter -Wno-missing-field-initializers
+CPPFLAGS += -D_GNU_SOURCE -DCOFRE_VERSION='"$(V)"' -Inode -I$(BUILD)/gen -I$(BUILD)/deps/include -I$(BUILD)/gen/proto -Iclient -Iclient/include
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fcf-protection -ffunction-sections -fdata-sections
+CFLAGS_rel := -std=gnu11 -O2 -g $(HARDEN)
+LDFLAGS_rel := -static -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections
+CFLAGS_san := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_san := -fsanitize=address,undefined
+CFLAGS_tsan := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+LDFLAGS_tsan := -fsanitize=thread
+
+NODE_LIBS := -L$(BUILD)/deps/lib -lnghttp2 -lprotobuf-c -llmdb -lmicrohttpd -ljansson -lyaml -lz -lssl -lcrypto \
+             -lcrypt -l:libuv_a.a -lpthread -ldl -lrt
+CLIENT_LIBS := -lnghttp2 -lprotobuf-c -ljansson -lz -lssl -lcrypto -l:libuv_a.a -lpthread -ldl -lrt
+
+PROTOS := $(wildcard node/proto/*.proto)
+GEN_H := $(patsubst node/proto/%.proto,$(BUILD)/gen/proto/%.pb-c.h,$(PROTOS))
+GEN_C := $(GEN_H:.h=.c)
+
+# closure(m): m and all it may use (order is no matter: archives are linked as a group)
+closure = $(sort $(1) $(foreach m,$(1),$(call closure,$(USES_$(m)))))
+
+.PHONY: all deps up down clean-data test lint unit sim fuzz tsan e2e bench test-k8s layers clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(BUILD)/cofre $(BUILD)/cofrectl
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+DEPS_STAMP := $(BUILD)/deps/.stamp
+$(DEPS_STAMP): deploy/deps.sh
+	BUILD=$(BUILD) deploy/deps.sh
+deps:
+	BUILD=$(BUILD) deploy/deps.sh
+
+$(BUILD)/gen/proto/%.pb-c.h $(BUILD)/gen/proto/%.pb-c.c &: node/proto/%.proto | $(DEPS_STAMP)
+	@mkdir -p $(BUILD)/gen/proto
+	protoc-c -I node/proto --c_out=$(BUILD)/gen/proto $<
+
+# One archive a module and flavour: $(BUILD)/rel/libraft.a, $(BUILD)/san/libraft.a ...
+sources = $(if $(filter client,$(1)),$(wildcard client/lib/*.c),$(if $(filter cli,$(1)),$(wildcard client/cli/*.c),$(filter-out node/server/main.c,$(wildcard node/$(1)/*.c))))
+define flavour
+$(BUILD)/$(1)/%.o: %.c $(GEN_H) | $(DEPS_STAMP)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS_$(1)) $$(WARN) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/gen/%.o: $(BUILD)/gen/%.c $(GEN_H) | $(DEPS_STAMP)
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) -I$(BUILD)/gen/proto $$(CFLAGS_$(1)) -c $$< -o $$@
+$(foreach m,$(filter-out proto,$(MODULES)) client cli,
+$(BUILD)/$(1)/lib$(m).a: $(patsubst %.c,$(BUILD)/$(1)/%.o,$(call sources,$(m)))
+	@rm -f $$@ && ar rcs $$@ $$^
+)
+$(BUILD)/$(1)/libproto.a: $(patsubst $(BUILD)/gen/%.c,$(BUILD)/$(1)/gen/%.o,$(GEN_C)) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard node/proto/*.c))
+	@rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach f,rel san tsan,$(eval $(call flavour,$(f))))
+# llhttp: C sources of Debian's node-llhttp, compiled here for peer/
+LLHTTP := $(BUILD)/deps/lib/libllhttp.a
+
+archives = $(foreach m,$(sort $(call closure,$(2)) base),$(BUILD)/$(1)/lib$(m).a)
+
+$(BUILD)/cofre.debug: $(BUILD)/rel/node/server/main.o $(call archives,rel,server) $(LLHTTP)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(NODE_LIBS) -o $@
+$(BUILD)/cofrectl.debug: $(call archives,rel,cli)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) -Wl,--start-group $^ -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/cofre: $(BUILD)/cofre.debug
+	strip -s $< -o $@
+$(BUILD)/cofrectl: $(BUILD)/cofrectl.debug
+	strip -s $< -o $@
+$(BUILD)/cofre.san: $(BUILD)/san/node/server/main.o $(call archives,san,server) $(LLHTTP)
+	$(CC) $(CFLAGS_san) $(LDFLAGS_san) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(NODE_LIBS) -o $@
+$(BUILD)/cofre.tsan: $(BUILD)/tsan/node/server/main.o $(call archives,tsan,server) $(LLHTTP)
+	$(CC) $(CFLAGS_tsan) $(LDFLAGS_tsan) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(NODE_LIBS) -o $@
+
+$(LLHTTP): | $(DEPS_STAMP)
+	@test -f $@
+
+# Unit tests: tests/unit/<module>/test_<file>.c, cmocka, under ASan and UBSan. make unit-raft runs one module's.
+UNIT_MODULES := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/unit/*/test_*.c))))
+UNIT_MODULES := $(sort $(UNIT_MODULES))
+define unit_rules
+$(BUILD)/san/tests/unit/$(1)/%: $(BUILD)/san/tests/unit/$(1)/%.o $(call archives,san,$(1)) | $(LLHTTP)
+	$$(CC) $$(CFLAGS_san) $$(LDFLAGS_san) $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -lcmocka $(LLHTTP) $$(NODE_LIBS) -o $$@
+UNIT_BIN_$(1) := $(patsubst %.c,$(BUILD)/san/%,$(wildcard tests/unit/$(1)/test_*.c))
+.PHONY: unit-$(1)
+unit-$(1): $$(UNIT_BIN_$(1))
+	@deploy/run-unit.sh $$^
+endef
+$(foreach m,$(UNIT_MODULES),$(eval $(call unit_rules,$(m))))
+unit: $(foreach m,$(UNIT_MODULES),$(UNIT_BIN_$(m)))
+	@deploy/run-unit.sh $^
+
+up: all
+	@BUILD=$(BUILD) deploy/up.sh up
+down clean-data:
+	@BUILD=$(BUILD) deploy/up.sh $@
+test:
+	@BUILD=$(BUILD) deploy/test.sh
+lint:
+	@deploy/lint.sh
+e2e: all
+	@BUILD=$(BUILD) deploy/e2e.sh
+test-k8s: all
+	@BUILD=$(BUILD) deploy/test-k8s.sh
+# For deploy/lint.sh: each module and the doors it may include.
+layers:
+	@$(foreach m,$(MODULES) client cli,echo '$(m): $(sort base $(USES_$(m)))';)
+
+clean:
+	rm -rf $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/gen $(BUILD)/cofre* 
+
+-include $(shell find $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan -name '*.d' 2>/dev/null)
