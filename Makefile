@@ -33,7 +33,7 @@ USES_cli := $(USES_client) client
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter -Wno-missing-field-initializers
-CPPFLAGS += -D_GNU_SOURCE -DCOFRE_VERSION='"$(V)"' -Inode -I$(BUILD)/gen -I$(BUILD)/deps/include -I$(BUILD)/gen/proto -Iclient -Iclient/include
+CPPFLAGS += -D_GNU_SOURCE -DCOFRE_VERSION='"$(V)"' -Inode -isystem $(BUILD)/gen -isystem $(BUILD)/deps/include -isystem $(BUILD)/gen/proto -Iclient -Iclient/include
 HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fcf-protection -ffunction-sections -fdata-sections
 CFLAGS_rel := -std=gnu11 -O2 -g $(HARDEN)
 LDFLAGS_rel := -static -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections

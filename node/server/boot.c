@@ -1,0 +1,370 @@
+/*
+ * From folders and flags to an open log, store and replica. Nothing is ever
+ * deleted here; what does not fit together is refused with its path and
+ * what to do.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/endian.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "boot.h"
+#include "node.h"
+#include "proto/raft.pb-c.h"
+
+static int refuse(const char *what, const char *path, const char *why)
+{
+    log_error("bootstrap failed", LOG_STR("error", what), LOG_STR("path", path),
+              LOG_STR("what-to-do", why));
+    return ERR_INVALID;
+}
+
+static int make_folder(const char *path)
+{
+    struct stat st;
+    if (mkdir(path, 0700) == 0) {
+        return 0;
+    }
+    if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        if (access(path, R_OK | W_OK | X_OK) != 0) {
+            return refuse("cannot access data directory", path,
+                          "give this user read and write access to it");
+        }
+        return 0;
+    }
+    if (errno == ENOENT) {
+        char *parent = mem_strdup(path), *slash = strrchr(parent, '/');
+        int err = ERR_NOT_FOUND;
+        if (slash && slash != parent) {
+            *slash = '\0';
+            err = make_folder(parent);
+        }
+        free(parent);
+        return err || mkdir(path, 0700) != 0
+                   ? refuse("cannot access data directory", path,
+                            strerror(ENOENT))
+                   : 0;
+    }
+    return refuse("cannot access data directory", path, strerror(errno));
+}
+
+static int make_folders(struct node *n)
+{
+    const struct config *c = n->config;
+    struct node_paths *p = &n->paths;
+    p->member = mem_printf("%s/member", c->data_dir);
+    p->wal = c->wal_dir[0] ? mem_strdup(c->wal_dir)
+                           : mem_printf("%s/wal", p->member);
+    p->store = mem_printf("%s/store.mdb", p->member);
+    p->incoming = mem_printf("%s/store.new.mdb", p->member);
+    p->snap = mem_printf("%s/snap", p->member);
+    int err = make_folder(c->data_dir);
+    if (err == 0) {
+        err = make_folder(p->member);
+    }
+    if (err == 0) {
+        err = make_folder(p->snap);
+    }
+    return err;
+}
+
+/* A folder of an etcd is not ours to open, nor to overwrite. */
+static int check_foreign(struct node *n)
+{
+    char *db = mem_printf("%s/snap/db", n->paths.member);
+    int err = 0;
+    if (access(db, F_OK) == 0) {
+        err = refuse("this data directory belongs to an etcd", db,
+                     "join with an empty directory, or restore a snapshot "
+                     "taken with etcdctl snapshot save");
+    }
+    free(db);
+    return err;
+}
+
+/* ---- WAL callbacks ---- */
+
+static void wal_notified(void *ctx)
+{
+    struct node *n = ctx;
+    waker_wake(n->wal_waker);
+}
+
+static void storage_failed(void *ctx, int err, const char *text)
+{
+    /* Nothing that depends on the failed write has left this process, and
+     * nothing may: so it ends here, without a clean-up that would write. */
+    log_error("storage failed; this member ends before it could "
+              "acknowledge what is not on disk",
+              LOG_ERR(err), LOG_STR("cause", text));
+    _exit(1);
+}
+
+static void db_notified(void *ctx)
+{
+    struct node *n = ctx;
+    waker_wake(n->db_waker);
+}
+
+struct kvdb_config boot_kvdb_config(struct node *n)
+{
+    return (struct kvdb_config){
+        .path = n->paths.store,
+        .no_fsync = n->config->unsafe_no_fsync,
+        .notify = db_notified,
+        .fatal = storage_failed,
+        .ctx = n,
+    };
+}
+
+static struct wal_config wal_config_of(struct node *n)
+{
+    return (struct wal_config){
+        .dir = n->paths.wal,
+        .no_fsync = n->config->unsafe_no_fsync,
+        .notify = wal_notified,
+        .fatal = storage_failed,
+        .ctx = n,
+    };
+}
+
+/* ---- a new member ---- */
+
+static const struct member *find_self(const struct node *n,
+                                      const struct members *ms)
+{
+    for (uint32_t i = 0; i < ms->count; i++) {
+        if (strcmp(ms->list[i].name, n->config->name) == 0) {
+            return &ms->list[i];
+        }
+    }
+    return NULL;
+}
+
+static int check_self(const struct node *n, const struct members *ms,
+                      const struct member *self)
+{
+    const struct url_list *own = &n->config->initial_advertise_peer_urls;
+    if (self == NULL) {
+        log_error("bootstrap failed",
+                  LOG_STR("error", "couldn't find local name in the initial "
+                                   "cluster configuration"),
+                  LOG_STR("name", n->config->name),
+                  LOG_STR("initial-cluster", n->config->initial_cluster),
+                  LOG_STR("what-to-do", "include this member's --name in "
+                                        "--initial-cluster"));
+        return ERR_INVALID;
+    }
+    bool same = own->count == self->peer_url_count;
+    for (uint32_t i = 0; same && i < own->count; i++) {
+        same = strcmp(own->urls[i], self->peer_urls[i]) == 0;
+    }
+    if (!same) {
+        log_error("bootstrap failed",
+                  LOG_STR("error", "--initial-cluster has other URLs for this "
+                                   "member than --initial-advertise-peer-urls"),
+                  LOG_STR("name", self->name),
+                  LOG_STR("initial-cluster", n->config->initial_cluster),
+                  LOG_STR("initial-advertise-peer-urls", own->text),
+                  LOG_STR("what-to-do", "make the two agree"));
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+static struct bytes *add_node_entry(const struct member *m)
+{
+    struct buf json = BUF_INIT(1 << 20);
+    member_to_json(m, true, &json);
+    Pbr__ConfChange cc = PBR__CONF_CHANGE__INIT;
+    cc.has_type = cc.has_node_id = cc.has_context = 1;
+    cc.type = PBR__CONF_CHANGE_TYPE__ConfChangeAddNode;
+    cc.node_id = m->id;
+    cc.context = (ProtobufCBinaryData){json.size, json.data};
+    struct bytes *data = bytes_new(pbr__conf_change__get_packed_size(&cc));
+    pbr__conf_change__pack(&cc, data->data);
+    buf_release(&json);
+    return data;
+}
+
+/* Every member of a new cluster writes the same first entries. */
+static void write_first_entries(struct wal *w, const struct members *ms,
+                                struct boot_log *log)
+{
+    for (uint32_t i = 0; i < ms->count; i++) {
+        struct bytes *data = add_node_entry(&ms->list[i]);
+        wal_entry(w, 1, i + 1, RAFT_ENTRY_CONF_CHANGE, bytes_slice(data));
+        boot_log_append(log, 1, i + 1, RAFT_ENTRY_CONF_CHANGE,
+                        bytes_slice(data));
+        bytes_unref(data);
+    }
+    log->hard = (struct raft_hard_state){.term = 1, .commit = ms->count};
+    wal_hard_state(w, 1, 0, ms->count);
+    uint64_t sequence = wal_submit(w, true);
+    while (wal_durable(w) < sequence) {
+        usleep(1000); /* once in a member's life, before it serves */
+    }
+}
+
+static int create(struct node *n, struct boot_log *log)
+{
+    const struct config *c = n->config;
+    struct members ms;
+    const char *why = NULL;
+    if (strcmp(c->initial_cluster_state, "existing") == 0) {
+        return refuse("joining a running cluster is not built into this "
+                      "version of cofre yet",
+                      n->paths.wal,
+                      "start with --initial-cluster-state new, or give back "
+                      "the data directory that is missing here");
+    }
+    if (access(n->paths.store, F_OK) == 0) {
+        return refuse("the store is here but its log is not", n->paths.wal,
+                      "put the log back (is --wal-dir right?), or start "
+                      "with an empty data directory");
+    }
+    if (members_parse(c->initial_cluster, c->initial_cluster_token, &ms,
+                      &why) != 0) {
+        log_error("bootstrap failed",
+                  LOG_STR("error", "error setting up initial cluster"),
+                  LOG_STR("cause", why),
+                  LOG_STR("initial-cluster", c->initial_cluster));
+        return ERR_INVALID;
+    }
+    const struct member *self = find_self(n, &ms);
+    int err = check_self(n, &ms, self);
+    if (err == 0) {
+        n->id = self->id;
+        n->cluster_id = ms.cluster_id;
+        err = boot_check_lost(n, &ms);
+    }
+    if (err == 0) {
+        struct wal_config wc = wal_config_of(n);
+        struct wal_identity who = {n->id, n->cluster_id};
+        err = wal_create(&wc, &who, &n->wal);
+        if (err) {
+            refuse("cannot create the log", n->paths.wal, wal_error_text());
+        }
+    }
+    if (err == 0) {
+        write_first_entries(n->wal, &ms, log);
+    }
+    members_release(&ms);
+    return err;
+}
+
+/* ---- a member with a past ---- */
+
+static int reopen(struct node *n, struct boot_log *log)
+{
+    struct wal_config wc = wal_config_of(n);
+    struct wal_replay replay;
+    struct wal_identity who;
+    boot_log_replay(log, &replay);
+    int err = wal_open(&wc, &replay, &who, &n->wal);
+    if (err) {
+        return refuse("cannot open the log", n->paths.wal, wal_error_text());
+    }
+    n->id = who.member_id;
+    n->cluster_id = who.cluster_id;
+    return 0;
+}
+
+/* The store remembers whose it is, so that a mix-up of folders shows. */
+int boot_check_identity(struct node *n)
+{
+    static const char key[] = "identity";
+    uint8_t own[16];
+    struct slice stored;
+    put_be64(own, n->id);
+    put_be64(own + 8, n->cluster_id);
+    int err = kvdb_get(n->db, KVDB_STATE, slice_str(key), &stored);
+    if (err == 0 && !slice_eq(stored, slice_of(own, sizeof own))) {
+        return refuse("the store belongs to another member or cluster than "
+                      "the log beside it",
+                      n->paths.store,
+                      "put back the folders that belong together");
+    }
+    if (err != 0) {
+        kvdb_stage_put(n->db, KVDB_STATE, slice_str(key),
+                       slice_of(own, sizeof own));
+    }
+    return 0;
+}
+
+static int start_replica(struct node *n, struct boot_log *log)
+{
+    const struct config *c = n->config;
+    struct raft_restore restore;
+    int err = boot_log_restore(log, n, &restore);
+    if (err) {
+        return refuse("log and store do not fit together", n->paths.wal,
+                      "restore this member from a snapshot, or remove it "
+                      "and add it again with an empty data directory");
+    }
+    uint64_t ticks = c->election_timeout_ms / c->heartbeat_interval_ms;
+    struct replica_config rc = {
+        .raft =
+            {
+                .id = n->id,
+                .election_ticks = (uint32_t)ticks,
+                .heartbeat_ticks = 1,
+                .pre_vote = c->pre_vote,
+                .check_quorum = true,
+                .message_bytes_max = 1 << 20,
+                .inflight_max = 512,
+                .uncommitted_bytes_max = 1 << 30,
+                .log_bytes_max = NODE_LOG_BYTES_MAX,
+                .seed = loop_now_ns(n->loop) ^ n->id,
+            },
+        .tick_ms = c->heartbeat_interval_ms,
+        .request_timeout_ms = 5000 + 2 * c->election_timeout_ms,
+    };
+    struct replica_rim rim;
+    node_replica_rim(n, &rim);
+    err = replica_new(&rc, &restore, &rim, &n->replica);
+    if (err) {
+        return refuse("the log contradicts itself", n->paths.wal,
+                      "restore this member from a snapshot");
+    }
+    return 0;
+}
+
+int node_boot(struct node *n)
+{
+    struct boot_log log;
+    int err = make_folders(n);
+    if (err == 0) {
+        err = check_foreign(n);
+    }
+    if (err) {
+        return err;
+    }
+    bool has_log = wal_exists(n->paths.wal);
+    if (has_log) {
+        log_info("server has already been initialized",
+                 LOG_STR("data-dir", n->config->data_dir),
+                 LOG_STR("dir-type", "member"));
+    } else {
+        log_info("Initialize and start etcd server",
+                 LOG_STR("data-dir", n->config->data_dir),
+                 LOG_STR("dir-type", "empty"));
+    }
+    boot_log_init(&log, n->config->snapshot_catchup_entries,
+                  NODE_LOG_BYTES_MAX);
+    err = has_log ? reopen(n, &log) : create(n, &log);
+    if (err == 0) {
+        err = node_image_finish(n, log.installed);
+    }
+    if (err == 0) {
+        err = node_store_open(n);
+    }
+    if (err == 0) {
+        err = start_replica(n, &log);
+    }
+    boot_log_release(&log);
+    return err;
+}

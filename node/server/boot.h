@@ -1,0 +1,46 @@
+/* Private to the start of a member: the log as it was read back. */
+#ifndef SERVER_BOOT_H
+#define SERVER_BOOT_H
+
+#include "node.h"
+
+/*
+ * Entries of the log in order, those that the store has already and that no
+ * follower is likely to ask for dropped while reading.
+ */
+struct boot_log {
+    struct raft_hard_state hard;
+    uint64_t installed; /* index of the last image that was installed */
+    struct raft_entry *entries;
+    uint64_t first; /* place of the oldest one kept */
+    uint64_t count; /* places in use */
+    uint64_t capacity;
+    uint64_t bytes;
+    uint64_t base_index; /* of the entry before the oldest one kept */
+    uint64_t base_term;
+    uint64_t flushed; /* index that the store had reached */
+    uint64_t keep_entries;
+    uint64_t keep_bytes;
+};
+
+/* The first byte of a snapshot record in the WAL says what it marks. */
+enum { BOOT_MARK_FLUSH = 'F', BOOT_MARK_INSTALL = 'I' };
+
+void boot_log_init(struct boot_log *log, uint64_t keep_entries,
+                   uint64_t keep_bytes);
+void boot_log_release(struct boot_log *log);
+int boot_log_append(struct boot_log *log, uint64_t term, uint64_t index,
+                    uint32_t type, struct slice data);
+void boot_log_replay(struct boot_log *log, struct wal_replay *ret_replay);
+/* What Raft starts from, given the store that is open. ERR_CORRUPT when
+ * entries between the two are missing. Borrows from the log. */
+int boot_log_restore(struct boot_log *log, const struct node *n,
+                     struct raft_restore *ret_restore);
+
+struct kvdb_config boot_kvdb_config(struct node *n);
+int boot_check_identity(struct node *n);
+/* A new member asks the others whether it was here before: one that lost
+ * its disk must not vote as if it had never voted. ERR_EXISTS. */
+int boot_check_lost(struct node *n, const struct members *ms);
+
+#endif

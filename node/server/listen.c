@@ -1,0 +1,138 @@
+/*
+ * Listeners. On the client port the first bytes tell what a connection
+ * speaks: the HTTP/2 preface goes to our gRPC server, anything else to
+ * libmicrohttpd.
+ */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "node.h"
+
+static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+enum {
+    PREFACE_SIZE = sizeof preface - 1,
+    SNIFF_TIMEOUT_MS = 60000,
+};
+
+struct sniff {
+    struct node *node;
+    struct conn *conn;
+    struct timer *timer;
+};
+
+static void sniff_free(struct sniff *s)
+{
+    timer_free(s->timer);
+    free(s);
+}
+
+static void on_readable(void *ctx)
+{
+    struct sniff *s = ctx;
+    struct node *n = s->node;
+    struct conn *c = s->conn;
+    char seen[PREFACE_SIZE];
+    int size = conn_peek(c, seen, sizeof seen);
+    if (size <= 0) {
+        return; /* closed: on_closed follows */
+    }
+    if (memcmp(seen, preface, (size_t)size) == 0) {
+        if (size == PREFACE_SIZE) {
+            sniff_free(s);
+            grpc_server_accept(n->grpc, c);
+        }
+        return;
+    }
+    sniff_free(s);
+    int fd = conn_detach_fd(c);
+    if (fd >= 0) {
+        admin_accept(n->admin, fd);
+    }
+}
+
+static void on_closed(void *ctx, int err)
+{
+    sniff_free(ctx);
+}
+
+static void on_timeout(void *ctx)
+{
+    struct sniff *s = ctx;
+    conn_close(s->conn, false);
+}
+
+static void client_accepted(void *ctx, struct conn *c)
+{
+    static const struct conn_handler handler = {
+        .on_readable = on_readable,
+        .on_closed = on_closed,
+    };
+    struct sniff *s = mem_zalloc(sizeof *s);
+    s->node = ctx;
+    s->conn = c;
+    s->timer = timer_new(s->node->loop, on_timeout, s);
+    timer_start(s->timer, SNIFF_TIMEOUT_MS, 0);
+    conn_set_handler(c, &handler, s);
+}
+
+static void peer_accepted(void *ctx, struct conn *c)
+{
+    struct node *n = ctx;
+    peer_hub_accept(n->peers, c);
+}
+
+static int open_all(struct node *n, const struct url_list *urls,
+                    void (*accepted)(void *ctx, struct conn *c),
+                    struct listener **listeners, const char *what)
+{
+    for (uint32_t i = 0; i < urls->count; i++) {
+        struct url url;
+        int err = ERR_INVALID;
+        const char *host = strstr(urls->urls[i], "://") + 3;
+        if (*host == ':') { /* http://:2379 is every address */
+            char *full = mem_printf("http://[::]%s", host);
+            err = url_parse(full, &url);
+            free(full);
+        } else {
+            err = url_parse(urls->urls[i], &url);
+        }
+        if (err == 0) {
+            err = listener_open(n->loop, &url.address, accepted, n,
+                                &listeners[i]);
+        }
+        if (err) {
+            log_error(what, LOG_STR("url", urls->urls[i]),
+                      LOG_STR("error", err == ERR_BUSY
+                                           ? "address already in use"
+                                           : err_text(err)));
+            return err;
+        }
+    }
+    return 0;
+}
+
+int node_listen(struct node *n)
+{
+    log_info("configuring peer listeners",
+             LOG_STR("listen-peer-urls", n->config->listen_peer_urls.text));
+    int err = open_all(n, &n->config->listen_peer_urls, peer_accepted,
+                       n->peer_listeners, "creating peer listener failed");
+    if (err) {
+        return err;
+    }
+    log_info("configuring client listeners",
+             LOG_STR("listen-client-urls", n->config->listen_client_urls.text));
+    return open_all(n, &n->config->listen_client_urls, client_accepted,
+                    n->client_listeners, "creating client listener failed");
+}
+
+void node_unlisten(struct node *n)
+{
+    for (int i = 0; i < CONFIG_URLS_MAX; i++) {
+        listener_close(n->client_listeners[i]);
+        listener_close(n->peer_listeners[i]);
+        n->client_listeners[i] = n->peer_listeners[i] = NULL;
+    }
+}

@@ -1,0 +1,33 @@
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "server.h"
+
+void server_print_version(void)
+{
+    struct utsname host;
+    uname(&host);
+    printf("etcd Version: " SERVER_API_VERSION "\n"
+           "Git SHA: cofre " COFRE_VERSION "\n"
+           "Go Version: none, C11\n"
+           "Go OS/Arch: linux/%s\n",
+           strcmp(host.machine, "x86_64") == 0 ? "amd64" : host.machine);
+}
+
+int main(int argc, char **argv)
+{
+    struct config c;
+    int status = 1;
+    if (argc > 1 && (strcmp(argv[1], "grpc-proxy") == 0 ||
+                     strcmp(argv[1], "gateway") == 0)) {
+        fprintf(stderr, "cofre: %s is not built into this version yet\n",
+                argv[1]);
+        return 1;
+    }
+    if (config_load(argc, argv, &c, &status) == CONFIG_RUN) {
+        status = server_run(&c);
+    }
+    config_release(&c);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* The running member: what the files of server/ share. */
+#ifndef SERVER_NODE_H
+#define SERVER_NODE_H
+
+#include "admin/admin.h"
+#include "api/api.h"
+#include "base/histogram.h"
+#include "config.h"
+#include "grpc/grpc.h"
+#include "net/net.h"
+#include "peer/peer.h"
+#include "replica/replica.h"
+#include "server.h"
+#include "wal/wal.h"
+
+enum {
+    NODE_LOG_BYTES_MAX = 32 << 20, /* raft entries kept in memory beyond
+                                      what followers need */
+    NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
+    NODE_METHODS_MAX = 64,
+};
+
+/* Where things are below the data directory. */
+struct node_paths {
+    char *member;   /* <data-dir>/member */
+    char *wal;      /* <member>/wal, or --wal-dir */
+    char *store;    /* <member>/store.mdb */
+    char *incoming; /* <member>/store.new.mdb: an image being installed */
+    char *snap;     /* <member>/snap: images on their way in */
+};
+
+struct method_counts {
+    uint64_t started;
+    uint64_t handled[17]; /* by status code */
+};
+
+struct node {
+    struct config *config;
+    struct node_paths paths;
+    struct loop *loop;
+    uint64_t id;
+    uint64_t cluster_id;
+
+    struct wal *wal;
+    struct waker *wal_waker;
+    struct kvdb *db;
+    struct waker *db_waker;
+    struct mvcc *mvcc;
+    struct lessor *lessor;
+    struct watch_hub *watch;
+    struct apply *apply;
+    struct api *api;
+    struct members members;
+    char *cluster_version; /* NULL while undecided */
+    struct replica *replica;
+    struct pass_hook pass;
+    struct timer *tick;
+    struct timer *flush_timer;
+
+    struct grpc_server *grpc;
+    struct peer_hub *peers;
+    struct admin *admin;
+    struct waker *admin_waker;
+    struct listener *client_listeners[CONFIG_URLS_MAX];
+    struct listener *peer_listeners[CONFIG_URLS_MAX];
+
+    uint64_t request_ids; /* the counter below the member's prefix */
+    uint64_t request_prefix;
+    bool flushing;
+    bool ready; /* published and the cluster version known */
+    bool stopping;
+    int exit_status;
+    int signal;
+    uv_signal_t on_term, on_int;
+
+    struct node_publish *publish;
+    struct node_install *install; /* an image on its way in */
+    uint64_t wal_released;
+
+    uint64_t leader_changes;
+    uint64_t proposals_failed;
+    uint64_t slow_applies;
+    struct histogram wal_fsync;
+    struct histogram backend_commit;
+    struct method_counts *method_counts;
+    const struct grpc_method *methods;
+    uint32_t method_count;
+};
+
+uint64_t node_next_request_id(struct node *n);
+
+/* boot.c: from folders and flags to an open log, store and replica. Logs
+ * what is wrong; the process is to end with status 1 on failure. */
+int node_boot(struct node *n);
+/* store.c: opens store, lessor, members; again after an image came in. */
+int node_store_open(struct node *n);
+void node_store_close(struct node *n);
+void node_stage_member(struct node *n, const struct member *m);
+/* Freezes and commits the delta if there is something in it. */
+void node_flush(struct node *n);
+
+/* rim.c: what the replica asks for */
+void node_replica_rim(struct node *n, struct replica_rim *ret_rim);
+/* conf.c: a committed membership change */
+void node_apply_conf(struct node *n, const struct raft_entry *e);
+void node_conf_of_members(const struct node *n, struct raft_conf_state *ret);
+
+/* image_in.c, image_out.c: store images to and from peers */
+void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
+                        uint64_t bytes, struct peer_request *rq);
+void node_image_install(struct node *n, const struct raft_snapshot_meta *meta);
+void node_image_send(struct node *n, struct raft_message *m);
+/* At start: finishes an install that a crash cut off. */
+int node_image_finish(struct node *n, uint64_t snapshot_index);
+
+/* publish.c: own name and URLs, and the cluster version, through Raft */
+void node_publish_start(struct node *n);
+void node_publish_stop(struct node *n);
+void node_publish_leader(struct node *n); /* this member became leader */
+void node_set_cluster_version(struct node *n, const char *version);
+void node_ready(struct node *n);
+
+/* peer_paths.c: the small HTTP paths between members */
+void node_peer_request(void *ctx, const char *method, const char *path,
+                       struct slice body, struct peer_request *rq);
+void node_members_json(void *ctx, struct buf *out);
+void node_version_json(void *ctx, struct buf *out);
+/* forward.c: lease calls to the leader */
+void node_forward_keepalive(void *ctx, int64_t lease,
+                            void (*done)(void *done_ctx, int err, int64_t ttl),
+                            void *done_ctx);
+void node_forward_timetolive(void *ctx, int64_t lease, bool keys,
+                             void (*done)(void *done_ctx, int err,
+                                          Pb__LeaseTimeToLiveResponse *r),
+                             void *done_ctx);
+
+/* listen.c */
+int node_listen(struct node *n);
+void node_unlisten(struct node *n);
+/* admin_rim.c, metrics.c */
+void node_admin_rim(struct node *n, struct admin_rim *ret_rim);
+void node_metrics(void *ctx, struct buf *out);
+
+#endif

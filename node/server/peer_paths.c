@@ -1,0 +1,151 @@
+/* The small HTTP paths that members ask each other for. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "node.h"
+#include "proto/lease.pb-c.h"
+
+enum { BODY_MAX = 64 << 10 };
+
+static const char text_plain[] = "text/plain; charset=utf-8";
+static const char protobuf[] = "application/protobuf";
+
+void node_members_json(void *ctx, struct buf *out)
+{
+    struct node *n = ctx;
+    buf_append_byte(out, '[');
+    for (uint32_t i = 0; i < n->members.count; i++) {
+        if (i) {
+            buf_append_byte(out, ',');
+        }
+        member_to_json(&n->members.list[i], true, out);
+    }
+    buf_append_str(out, "]\n");
+}
+
+void node_version_json(void *ctx, struct buf *out)
+{
+    struct node *n = ctx;
+    buf_printf(out,
+               "{\"etcdserver\":\"" SERVER_API_VERSION
+               "\",\"etcdcluster\":\"%s\",\"storage\":\"%s\"}",
+               n->cluster_version ? n->cluster_version : "not_decided",
+               n->cluster_version ? n->cluster_version : "unknown");
+}
+
+static void answer_error(struct peer_request *rq, int status, const char *text)
+{
+    peer_answer(rq, status, text_plain, slice_str(text));
+}
+
+static void answer_message(struct peer_request *rq,
+                           const ProtobufCMessage *message)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = mem_alloc(size);
+    protobuf_c_message_pack(message, bytes);
+    peer_answer(rq, 200, protobuf, slice_of(bytes, size));
+    free(bytes);
+}
+
+/* A follower passes a keep-alive on; a renewal goes through here when this
+ * member leads. */
+static void keepalive(struct node *n, struct slice body,
+                      struct peer_request *rq)
+{
+    Pb__LeaseKeepAliveRequest *ask =
+        pb__lease_keep_alive_request__unpack(NULL, body.size, body.data);
+    if (ask == NULL) {
+        answer_error(rq, 400, "error unmarshalling request\n");
+        return;
+    }
+    int64_t id = ask->id, ttl = 0;
+    bool checkpoint;
+    pb__lease_keep_alive_request__free_unpacked(ask, NULL);
+    int err =
+        lease_renew(n->lessor, id, loop_now_ms(n->loop), &ttl, &checkpoint);
+    if (err == ERR_NOT_LEADER) {
+        answer_error(rq, 400, "not a primary lessor\n");
+    } else if (err) {
+        answer_error(rq, 404, "lease not found\n");
+    } else {
+        Pb__LeaseKeepAliveResponse answer = PB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+        answer.id = id;
+        answer.ttl = ttl;
+        answer_message(rq, &answer.base);
+    }
+}
+
+static void answer_timetolive(struct node *n, int64_t id, bool keys,
+                              struct peer_request *rq)
+{
+    Pb__ResponseHeader header = PB__RESPONSE_HEADER__INIT;
+    Pb__LeaseTimeToLiveResponse ttl = PB__LEASE_TIME_TO_LIVE_RESPONSE__INIT;
+    Pb__LeaseInternalResponse answer = PB__LEASE_INTERNAL_RESPONSE__INIT;
+    struct lease_info info;
+    struct slice *list = NULL;
+    ProtobufCBinaryData *copies = NULL;
+    size_t count = 0;
+    ttl.header = &header;
+    ttl.id = id;
+    ttl.ttl = -1;
+    if (lease_get(n->lessor, id, loop_now_ms(n->loop), &info) == 0) {
+        ttl.ttl = info.remaining_s;
+        ttl.grantedttl = info.ttl_s;
+        if (keys && lease_keys(n->lessor, id, &list, &count) == 0) {
+            copies = mem_alloc(count * sizeof *copies);
+            for (size_t i = 0; i < count; i++) {
+                copies[i].len = list[i].size;
+                copies[i].data = (uint8_t *)(uintptr_t)list[i].data;
+            }
+            ttl.keys = copies;
+            ttl.n_keys = count;
+        }
+    }
+    answer.leasetimetoliveresponse = &ttl;
+    answer_message(rq, &answer.base);
+    free(copies);
+    free(list);
+}
+
+static void timetolive(struct node *n, struct slice body,
+                       struct peer_request *rq)
+{
+    Pb__LeaseInternalRequest *ask =
+        pb__lease_internal_request__unpack(NULL, body.size, body.data);
+    if (ask == NULL || ask->leasetimetoliverequest == NULL) {
+        answer_error(rq, 400, "error unmarshalling request\n");
+    } else if (!lease_is_primary(n->lessor)) {
+        answer_error(rq, 500, "not a primary lessor\n");
+    } else {
+        answer_timetolive(n, ask->leasetimetoliverequest->id,
+                          ask->leasetimetoliverequest->keys, rq);
+    }
+    if (ask) {
+        pb__lease_internal_request__free_unpacked(ask, NULL);
+    }
+}
+
+void node_peer_request(void *ctx, const char *method, const char *path,
+                       struct slice body, struct peer_request *rq)
+{
+    struct node *n = ctx;
+    bool post = strcmp(method, "POST") == 0;
+    bool leases = strcmp(path, "/leases") == 0;
+    bool internal = strcmp(path, "/leases/internal") == 0;
+    if (leases || internal) {
+        if (!post) {
+            answer_error(rq, 405, "Method Not Allowed\n");
+        } else if (body.size > BODY_MAX) {
+            answer_error(rq, 413, "request body too large\n");
+        } else if (leases) {
+            keepalive(n, body, rq);
+        } else {
+            timetolive(n, body, rq);
+        }
+    } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
+        peer_answer(rq, 200, text_plain, slice_str("false"));
+    } else {
+        answer_error(rq, 404, "404 page not found\n");
+    }
+}

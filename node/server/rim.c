@@ -1,0 +1,165 @@
+/* What the replica asks of the world: log, peers, store. */
+#include "apply/apply.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "boot.h"
+#include "node.h"
+#include "proto/internal.pb-c.h"
+#include "proto/raft.pb-c.h"
+
+static uint64_t persist(void *ctx, const struct raft_ready *ready)
+{
+    struct node *n = ctx;
+    for (uint64_t i = 0; i < ready->entry_count; i++) {
+        const struct raft_entry *e = &ready->entries[i];
+        wal_entry(n->wal, e->term, e->index, e->type, bytes_slice(e->data));
+    }
+    wal_hard_state(n->wal, ready->hard_state.term, ready->hard_state.vote,
+                   ready->hard_state.commit);
+    return wal_submit(n->wal, true);
+}
+
+static void send_messages(void *ctx, struct raft_message *messages,
+                          uint32_t count)
+{
+    struct node *n = ctx;
+    uint32_t start = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (messages[i].type != RAFT_MSG_SNAP) {
+            continue;
+        }
+        peer_send(n->peers, messages + start, i - start);
+        node_image_send(n, &messages[i]);
+        start = i + 1;
+    }
+    peer_send(n->peers, messages + start, count - start);
+}
+
+static void apply_normal(struct node *n, const struct raft_entry *e,
+                         struct replica_proposal *p)
+{
+    int err = apply_entry(n->apply, loop_now_ms(n->loop), e->index, e->term,
+                          bytes_slice(e->data), p ? p->out : NULL);
+    if (err == ERR_UNSUPPORTED) {
+        log_fatal("an entry of the log is of a kind that this version does "
+                  "not know; upgrade this member",
+                  LOG_UINT("index", e->index), LOG_UINT("term", e->term));
+    } else if (err) {
+        log_fatal("an entry of the log cannot be applied to this store; "
+                  "going on would make this member differ from the others",
+                  LOG_UINT("index", e->index), LOG_UINT("term", e->term),
+                  LOG_ERR(err), LOG_STR("path", n->paths.store));
+    }
+    watch_notify(n->watch);
+}
+
+static void apply_one(void *ctx, const struct raft_entry *e,
+                      struct replica_proposal *p)
+{
+    struct node *n = ctx;
+    if (e->index <= mvcc_applied_index(n->mvcc)) {
+        return; /* in the image that was just installed */
+    }
+    if (e->type == RAFT_ENTRY_NORMAL && e->data) {
+        apply_normal(n, e, p);
+        return;
+    }
+    mvcc_begin(n->mvcc);
+    if (e->type != RAFT_ENTRY_NORMAL) {
+        node_apply_conf(n, e);
+    } else if (replica_status(n->replica)->role == RAFT_LEADER) {
+        /* The first entry of a new leader: everything before it is applied,
+         * so it may count the leases' time from here. */
+        lease_promote(n->lessor, loop_now_ms(n->loop),
+                      n->config->election_timeout_ms);
+    }
+    mvcc_end(n->mvcc, e->index, e->term);
+}
+
+static void compact_log(struct node *n)
+{
+    struct raft *raft = replica_raft(n->replica);
+    uint64_t applied = mvcc_applied_index(n->mvcc);
+    uint64_t keep = n->config->snapshot_catchup_entries;
+    uint64_t index = applied > keep ? applied - keep : 0;
+    if (raft_log_bytes(raft) > NODE_LOG_BYTES_MAX) {
+        index = applied;
+    }
+    struct raft_status now;
+    raft_get_status(raft, &now);
+    uint64_t slack = keep / 10;
+    if (index > now.first_index + slack || index == applied) {
+        struct raft_snapshot_meta meta = {
+            .index = applied,
+            .term = mvcc_applied_term(n->mvcc),
+            .conf = *raft_conf(raft),
+        };
+        raft_set_snapshot(raft, &meta);
+        raft_compact(raft, index);
+    }
+}
+
+static void applied(void *ctx)
+{
+    struct node *n = ctx;
+    api_applied(n->api);
+    compact_log(n);
+    if (mvcc_wants_flush(n->mvcc)) {
+        node_flush(n);
+    }
+}
+
+static void install(void *ctx, const struct raft_snapshot_meta *meta)
+{
+    node_image_install(ctx, meta);
+}
+
+static void changed(void *ctx, const struct raft_status *before,
+                    const struct raft_status *now)
+{
+    struct node *n = ctx;
+    if (now->leader != before->leader && now->leader != 0) {
+        n->leader_changes++;
+    }
+    if (before->role == RAFT_LEADER && now->role != RAFT_LEADER) {
+        lease_demote(n->lessor);
+    }
+    if (before->role != RAFT_LEADER && now->role == RAFT_LEADER) {
+        node_publish_leader(n);
+    }
+}
+
+static void note(void *ctx, const char *text)
+{
+    LOG_AT(LOG_LEVEL_INFO, "raft", text);
+}
+
+static uint64_t request_id(void *ctx, const struct raft_entry *e)
+{
+    struct slice data = bytes_slice(e->data);
+    uint64_t id = 0;
+    if (e->type == RAFT_ENTRY_NORMAL) {
+        return apply_request_id(data);
+    }
+    Pbr__ConfChange *cc = pbr__conf_change__unpack(NULL, data.size, data.data);
+    if (cc) {
+        id = cc->id;
+        pbr__conf_change__free_unpacked(cc, NULL);
+    }
+    return id;
+}
+
+void node_replica_rim(struct node *n, struct replica_rim *ret_rim)
+{
+    *ret_rim = (struct replica_rim){
+        .persist = persist,
+        .send = send_messages,
+        .apply = apply_one,
+        .applied = applied,
+        .install = install,
+        .changed = changed,
+        .note = note,
+        .request_id = request_id,
+        .ctx = n,
+    };
+}
