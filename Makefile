@@ -25,7 +25,7 @@ USES_watch := proto mvcc
 USES_apply := proto mvcc lease auth kvdb
 USES_peer := proto net raft image
 USES_replica := raft
-USES_api := proto grpc mvcc lease auth watch apply replica
+USES_api := proto net grpc kvdb image mvcc lease auth watch apply replica
 USES_admin :=
 USES_server := $(filter-out server,$(MODULES))
 USES_client := net h2 grpc proto image
@@ -121,6 +121,11 @@ unit-$(1): $$(UNIT_BIN_$(1))
 	@deploy/run-unit.sh $$^
 endef
 $(foreach m,$(UNIT_MODULES),$(eval $(call unit_rules,$(m))))
+# What the tests of one module share.
+$(BUILD)/san/tests/unit/raft/libcluster.a: $(BUILD)/san/tests/unit/raft/cluster.o
+	@rm -f $@ && ar rcs $@ $^
+$(UNIT_BIN_raft): $(BUILD)/san/tests/unit/raft/libcluster.a
+$(BUILD)/san/tests/unit/raft/test_scenario.o: CPPFLAGS += -DSCENARIO_DIR='"$(CURDIR)/tests/unit/raft/scenarios"'
 unit: $(foreach m,$(UNIT_MODULES),$(UNIT_BIN_$(m)))
 	@deploy/run-unit.sh $^
 
@@ -139,6 +144,16 @@ test-k8s: all
 # For deploy/lint.sh: each module and the doors it may include.
 layers:
 	@$(foreach m,$(MODULES) client cli,echo '$(m): $(sort base $(USES_$(m)))';)
+
+# Benchmark: programs and the script that runs them beside etcd.
+$(BUILD)/bench/load: $(BUILD)/rel/tests/bench/load.o $(call archives,rel,grpc proto)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -lnghttp2 -o $@
+bench: all $(addprefix $(BUILD)/bench/,floor body load free_port)
+	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(BENCH)
 
 clean:
 	rm -rf $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/gen $(BUILD)/cofre* 

@@ -123,23 +123,24 @@ enum raft_role {
 };
 
 struct raft_config {
-    uint64_t id;                /* not 0 */
-    uint32_t election_ticks;    /* timeout is random in [n, 2n-1] */
+    uint64_t id;             /* not 0 */
+    uint32_t election_ticks; /* timeout is random in [n, 2n-1] */
     uint32_t heartbeat_ticks;
     bool pre_vote;
     bool check_quorum;
-    uint32_t message_bytes_max; /* entry bytes a MSG_APP; one at least */
-    uint32_t inflight_max;      /* MSG_APP under way to one follower */
+    uint32_t message_bytes_max;     /* entry bytes a MSG_APP; one at least */
+    uint32_t inflight_max;          /* MSG_APP under way to one follower */
     uint64_t uncommitted_bytes_max; /* 0: no limit; beyond: ERR_DROPPED */
-    uint64_t log_bytes_max;     /* committed and applied entries beyond it
-                                   leave memory, see raft_compact() */
-    uint64_t seed;              /* of the election jitter */
+    uint64_t log_bytes_max;         /* 0: no limit; beyond it applied entries
+                                       leave memory, oldest first */
+    uint64_t seed;                  /* of the election jitter */
 };
 
 /* What was on disk, to start from. */
 struct raft_restore {
     struct raft_hard_state hard;
-    struct raft_snapshot_meta snapshot; /* log starts behind it */
+    struct raft_snapshot_meta snapshot; /* log starts behind it; its conf is
+                                           the one that holds at `applied` */
     uint64_t applied;                   /* >= snapshot.index */
     const struct raft_entry *entries;   /* contiguous from snapshot.index+1;
                                            data is referenced, not taken */
@@ -147,20 +148,21 @@ struct raft_restore {
 };
 
 struct raft_read_state {
-    uint64_t index;        /* serve when applied reaches it */
-    uint64_t request;      /* as given to raft_read_index() */
+    uint64_t index;   /* serve when applied reaches it */
+    uint64_t request; /* as given to raft_read_index() */
 };
 
 /* Borrowed until the next call into this raft. */
 struct raft_ready {
-    bool hard_state_changed;          /* then hard_state is to be written */
-    bool must_sync;                   /* entries, term or vote changed */
+    bool hard_state_changed; /* then hard_state is to be written */
+    bool must_sync;          /* entries, snapshot, term or vote; else
+                                the write may be left out */
     struct raft_hard_state hard_state;
     const struct raft_entry *entries; /* to append to the WAL; replaces what
                                          the WAL has from entries[0].index */
     uint64_t entry_count;
     const struct raft_snapshot_meta *snapshot; /* to install; before entries */
-    struct raft_message *messages;    /* caller owns the contents now */
+    struct raft_message *messages; /* caller owns the contents now */
     uint32_t message_count;
     struct raft_message *after_persist; /* the same, but to be sent only when
                                            this ready is durable */
@@ -181,7 +183,7 @@ struct raft_status {
     uint64_t last_index;
     uint64_t first_index; /* of the log in memory */
     enum raft_role role;
-    uint64_t transferee;  /* 0: none */
+    uint64_t transferee; /* 0: none */
     bool is_learner;
 };
 
@@ -210,23 +212,27 @@ void raft_tick(struct raft *r);
 void raft_campaign(struct raft *r);
 
 /* Takes over the contents of `m`, also on failure. Messages from unknown
- * members are dropped as the dissertation's rules allow; 0 or
- * ERR_DROPPED (a forwarded proposal with no leader). */
+ * members are dropped as the dissertation's rules allow. 0; ERR_DROPPED: a
+ * forwarded proposal or read without a leader, or too much uncommitted;
+ * ERR_AGAIN: too many reads wait; ERR_PROTOCOL: what no member may send. */
 int raft_step(struct raft *r, struct raft_message *m);
 
 /*
  * Proposes one entry; a reference to `data` is taken. On the leader it is
  * appended; on a follower it is forwarded to the leader as MSG_PROP and the
- * cookie is lost (the proposer finds its entry by its content). ERR_DROPPED:
- * no leader, transfer under way, not a member, or too much uncommitted.
+ * cookie is lost (the proposer finds its entry by its content). A conf
+ * change that comes before the last one is applied, or before a new leader
+ * has applied its first entry, becomes an empty normal entry without a
+ * cookie. ERR_DROPPED: no leader, transfer under way, too much uncommitted.
  */
-int raft_propose(struct raft *r, enum raft_entry_type type,
-                 struct bytes *data, uint64_t cookie);
+int raft_propose(struct raft *r, enum raft_entry_type type, struct bytes *data,
+                 uint64_t cookie);
 
 /*
  * Asks for a read index (6.4). `request` comes back in a raft_read_state,
  * perhaps never (lost on the way: ask again). Requests made before one
- * raft_ready() share a round. ERR_NO_LEADER when no leader is known.
+ * raft_ready() share a round. ERR_NO_LEADER when no leader is known;
+ * ERR_AGAIN when too many wait already.
  */
 int raft_read_index(struct raft *r, uint64_t request);
 
@@ -242,10 +248,11 @@ void raft_report_snapshot(struct raft *r, uint64_t id, bool ok);
 bool raft_has_ready(const struct raft *r);
 void raft_ready(struct raft *r, struct raft_ready *ret_ready);
 
-/* Everything handed out by raft_ready() up to (index, term) is durable;
- * call once per ready that had entries, hard state or a snapshot, in
- * order. index is the last entry's index of that ready (or the snapshot's,
- * or 0 when it had neither). */
+/* The oldest ready not yet reported is durable: call once, in order, for
+ * each that had entries, a changed hard state, a snapshot or after_persist
+ * messages. index and term are those of its last entry (or the snapshot's;
+ * 0 and the hard state's term when it had neither). Entries that were
+ * replaced since are not counted. */
 void raft_persisted(struct raft *r, uint64_t index, uint64_t term);
 
 /* The state machine has applied up to `index`. */
@@ -257,16 +264,15 @@ void raft_applied(struct raft *r, uint64_t index);
  * Writes the configuration that now holds.
  */
 void raft_apply_conf_change(struct raft *r, enum raft_conf_change_type type,
-                            uint64_t node_id,
-                            struct raft_conf_state *ret_conf);
+                            uint64_t node_id, struct raft_conf_state *ret_conf);
 
-/* The log up to `index` (<= applied) may leave memory: a follower that
- * needs more gets a snapshot. Keeps what raft_config.log_bytes_max allows
- * when `by_bytes`, else drops all up to index. */
+/* The log up to `index`, and at most what is applied, leaves memory: a
+ * follower that needs it gets a snapshot. */
 void raft_compact(struct raft *r, uint64_t index);
 
 /* The leader sends a snapshot with this meta when a follower is behind the
- * log; without one (index 0) it asks again later. Cheap, called often. */
+ * log; while there is none (index 0) or it ends before the log in memory
+ * begins, the follower waits. Cheap, called often. */
 void raft_set_snapshot(struct raft *r, const struct raft_snapshot_meta *meta);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret_status);

@@ -403,10 +403,11 @@ static void start_time(struct node *n)
     timer_start(n->tick, tick, tick);
     n->flush_timer = timer_new(n->loop, on_flush_timer, n);
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
+    /* The first entries of a new member name the members: apply them. */
+    replica_pass(n->replica, loop_now_ms(n->loop));
     struct raft_conf_state conf;
     node_conf_of_members(n, &conf);
-    bool alone = conf.voter_count == 1 && conf.voters[0] == n->id;
-    if (alone) {
+    if (conf.voter_count == 1 && conf.voters[0] == n->id) {
         raft_campaign(replica_raft(n->replica));
     }
 }

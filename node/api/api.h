@@ -1,0 +1,76 @@
+/*
+ * The public services, one file each: validation in the documented order,
+ * texts from one table, then replica (propose, read) and the store. Also
+ * the interceptors. Loop thread only.
+ *
+ * On the way of a Put: grpc -> api/kv_put.c: checks, entry encoded, ->
+ * replica_propose ... done -> header + body -> grpc_send_bytes.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "apply/apply.h"
+#include "grpc/grpc.h"
+#include "kvdb/kvdb.h"
+#include "lease/lease.h"
+#include "mvcc/mvcc.h"
+#include "replica/replica.h"
+#include "watch/watch.h"
+
+struct api;
+
+/* What Status answers: the release whose API this is. */
+#define API_SERVER_VERSION "3.7.1"
+
+/* What api asks of the rim, by pointers, since it may not know it. */
+struct api_rim {
+    /* Keep-alive and time-to-live belong to the leader: the server sends
+     * them to its peer URL when that is not us. `done` once: err 0 and the
+     * answer; ERR_LEASE_NOT_FOUND; ERR_NO_LEADER, ERR_TIMEOUT ... */
+    void (*forward_keepalive)(void *ctx, int64_t lease,
+                              void (*done)(void *done_ctx, int err,
+                                           int64_t ttl),
+                              void *done_ctx);
+    void (*forward_timetolive)(void *ctx, int64_t lease, bool keys,
+                               void (*done)(void *done_ctx, int err,
+                                            Pb__LeaseTimeToLiveResponse *r),
+                               void *done_ctx);
+    uint64_t (*next_request_id)(void *ctx);
+    /* "3.7.0"; NULL while undecided. */
+    const char *(*cluster_version)(void *ctx);
+    void *ctx;
+};
+
+struct api_config {
+    struct loop *loop;
+    struct replica *replica;
+    struct members *members;
+    struct mvcc *mvcc;
+    struct kvdb *db;
+    struct lessor *lessor;
+    struct watch_hub *watch;
+    struct apply *apply;
+    uint64_t member_id;
+    uint64_t quota_bytes; /* 0: none */
+    uint32_t request_bytes_max;
+    uint32_t txn_ops_max;
+    uint64_t election_timeout_ms;
+    uint64_t watch_progress_interval_ms;
+    struct api_rim rim;
+};
+
+struct api *api_new(const struct api_config *config);
+void api_free(struct api *a);
+/* The store was replaced (an image was installed): the same pointers in
+ * config but new objects behind. */
+void api_set_store(struct api *a, struct mvcc *mvcc, struct kvdb *db);
+const struct grpc_method *api_methods(struct api *a, uint32_t *ret_count);
+/* For grpc_server_config.intercept; ctx is the api. */
+bool api_intercept(void *ctx, struct grpc_call *call);
+/* Every heartbeat: leaderless streams, progress notifications, watch
+ * catch-up slices, lease expiry proposals. */
+void api_tick(struct api *a, uint64_t now_ms);
+/* After a pass applied entries: watchers are told (watch_hub has them), */
+void api_applied(struct api *a);
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * LeaseKeepAlive: a stream of ids, an answer for each in the same order.
+ * One id at a time is under work; the others queue behind it. The leader
+ * renews, everyone else asks it.
+ */
+#include <stdlib.h>
+
+#include "proto/proto.h"
+#include "state.h"
+
+struct renewal {
+    struct list link;
+    struct api_stream *stream; /* NULL: it ended while we asked */
+    struct api *api;
+    struct api_wait wait;
+    int64_t id;
+    int64_t revision; /* of the header, read before the renewal */
+    uint64_t started_ms;
+};
+
+struct keepalive {
+    struct list queue; /* renewals; the first is under work */
+    uint32_t count;
+    bool half_closed;
+};
+
+static void answer(struct renewal *r, int64_t ttl_s)
+{
+    uint8_t head[API_HEADER_BYTES_MAX + 2 * (1 + PROTO_VARINT_MAX)];
+    uint8_t *to = head + api_header(r->api, r->revision, head);
+    to = proto_u64(to, 2, (uint64_t)r->id);
+    to = proto_u64(to, 3, (uint64_t)ttl_s);
+    grpc_send_bytes(r->stream->call, slice_of(head, (size_t)(to - head)),
+                    NULL);
+}
+
+/* Takes the renewal off its stream and frees it. */
+static void settle(struct renewal *r, int err, int64_t ttl_s)
+{
+    struct api_stream *s = r->stream;
+    struct keepalive *ka = s->state;
+    if (err == ERR_LEASE_NOT_FOUND) {
+        err = 0;
+        ttl_s = 0;
+    }
+    if (err) {
+        api_fail(s->call, err);
+    } else {
+        answer(r, ttl_s);
+    }
+    list_remove(&r->link);
+    list_remove(&r->wait.link);
+    ka->count--;
+    free(r);
+}
+
+static void forwarded(void *ctx, int err, int64_t ttl_s);
+
+/* True: it is settled, and r is gone. */
+static bool attempt(struct renewal *r)
+{
+    struct api *a = r->api;
+    const struct raft_status *s = replica_status(a->config.replica);
+    if (!lease_is_primary(a->config.lessor)) {
+        return false;
+    }
+    int64_t ttl_s = 0;
+    bool checkpoint = false;
+    int err = lease_renew(a->config.lessor, r->id, api_now_ms(a), &ttl_s,
+                          &checkpoint);
+    if (err == ERR_AGAIN) {
+        return false; /* its end is on the way: then the answer is 0 */
+    }
+    if (err == ERR_LEASE_NOT_FOUND && s->applied < s->commit) {
+        return false; /* it may be in what is not applied yet */
+    }
+    if (err == 0 && checkpoint) {
+        api_propose_checkpoint(a, r->id);
+    }
+    settle(r, err, ttl_s);
+    return true;
+}
+
+static bool poll(struct api_wait *w);
+
+static void run_queue(struct api_stream *s)
+{
+    struct keepalive *ka = s->state;
+    while (!list_empty(&ka->queue) && grpc_call_alive(s->call)) {
+        struct renewal *r = container_of(ka->queue.next, struct renewal,
+                                         link);
+        struct api *a = s->api;
+        r->revision = mvcc_revision(a->mvcc);
+        r->started_ms = api_now_ms(a);
+        if (attempt(r)) {
+            continue;
+        }
+        if (lease_is_primary(a->config.lessor) || api_is_leader(a)) {
+            api_wait_for(a, &r->wait, poll);
+        } else {
+            a->config.rim.forward_keepalive(a->config.rim.ctx, r->id,
+                                            forwarded, r);
+        }
+        return;
+    }
+    if (list_empty(&ka->queue) && ka->half_closed) {
+        grpc_finish(s->call, GRPC_OK, NULL);
+    }
+}
+
+static void forwarded(void *ctx, int err, int64_t ttl_s)
+{
+    struct renewal *r = ctx;
+    struct api_stream *s = r->stream;
+    if (!s) {
+        free(r);
+        return;
+    }
+    settle(r, err, ttl_s);
+    run_queue(s);
+}
+
+static bool poll(struct api_wait *w)
+{
+    struct renewal *r = container_of(w, struct renewal, wait);
+    struct api_stream *s = r->stream;
+    struct api *a = r->api;
+    uint64_t waited_ms = api_now_ms(a) - r->started_ms;
+    if (!attempt(r)) {
+        bool leading = lease_is_primary(a->config.lessor) ||
+                       api_is_leader(a);
+        if (!leading) {
+            /* Lost the office while it waited: the next one knows. */
+            list_remove(&r->wait.link);
+            a->config.rim.forward_keepalive(a->config.rim.ctx, r->id,
+                                            forwarded, r);
+            return true;
+        }
+        bool exists = lease_exists(a->config.lessor, r->id);
+        if (!exists && waited_ms >= API_APPLIED_WAIT_MS) {
+            settle(r, API_TIMEOUT_APPLY, 0);
+        } else if (waited_ms >= api_request_timeout_ms(a)) {
+            settle(r, API_TIMEOUT, 0);
+        } else {
+            return false;
+        }
+    }
+    run_queue(s);
+    return true;
+}
+
+void api_keepalive_message(struct grpc_call *call, struct slice message)
+{
+    struct api_stream *s = grpc_call_ctx(call);
+    struct keepalive *ka = s->state;
+    if (!ka) {
+        ka = s->state = arena_zalloc(grpc_call_arena(call), sizeof *ka);
+        list_init(&ka->queue);
+    }
+    struct proto_field f;
+    int64_t id = 0;
+    int more;
+    while ((more = proto_next(&message, &f)) > 0) {
+        if (f.number == 1 && f.wire == PROTO_VARINT) {
+            id = (int64_t)f.value;
+        }
+    }
+    if (more < 0) {
+        api_fail_unmarshal(call);
+        return;
+    }
+    if (ka->count == API_KEEPALIVE_QUEUE_MAX) {
+        api_fail(call, API_TOO_MANY_REQUESTS);
+        return;
+    }
+    struct renewal *r = mem_zalloc(sizeof *r);
+    r->stream = s;
+    r->api = s->api;
+    r->id = id;
+    list_init(&r->wait.link);
+    list_append(&ka->queue, &r->link);
+    ka->count++;
+    if (ka->count == 1) {
+        run_queue(s);
+    }
+}
+
+void api_keepalive_half_close(struct grpc_call *call)
+{
+    struct api_stream *s = grpc_call_ctx(call);
+    struct keepalive *ka = s->state;
+    if (!ka || list_empty(&ka->queue)) {
+        grpc_finish(call, GRPC_OK, NULL);
+    } else {
+        ka->half_closed = true;
+    }
+}
+
+void api_keepalive_end(struct grpc_call *call)
+{
+    struct api_stream *s = grpc_call_ctx(call);
+    struct keepalive *ka = s->state;
+    bool first = true;
+    while (ka && !list_empty(&ka->queue)) {
+        struct renewal *r = container_of(ka->queue.next, struct renewal,
+                                         link);
+        bool waits_here = !list_empty(&r->wait.link);
+        list_remove(&r->link);
+        list_remove(&r->wait.link);
+        if (first && !waits_here) {
+            r->stream = NULL; /* forwarded: the answer will free it */
+        } else {
+            free(r);
+        }
+        first = false;
+    }
+    s->state = NULL;
+    api_stream_end(call);
+}

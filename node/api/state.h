@@ -1,0 +1,192 @@
+/* What the services share: the api itself, unary calls, streams. */
+#ifndef API_STATE_H
+#define API_STATE_H
+
+#include "api.h"
+#include "base/err.h"
+#include "proto/health.pb-c.h"
+#include "status.h"
+
+enum {
+    API_HEADER_BYTES_MAX = 48,
+    API_BACKLOG_MAX = 5000,        /* committed, not yet applied */
+    API_APPLIED_WAIT_MS = 1000,    /* a lease that may be on its way */
+    API_REVOKES_MAX = 16,          /* expired leases under revocation */
+    API_REVOKES_PER_TICK = 500,    /* and how many a half second begins */
+    API_REVOKE_PERIOD_MS = 500,
+    API_SMALL_BODY = 4096,         /* answers copied rather than shared */
+    API_SCRATCH_KEEP = 256 << 10,
+    API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
+    API_WATCH_DRAINED_BYTES = 256 << 10,
+    API_KEEPALIVE_QUEUE_MAX = 4096, /* requests waiting on one stream */
+    API_SNAPSHOT_CHUNK = 32 << 10,
+    API_SNAPSHOT_BATCH = 8,          /* chunks made at a time */
+    API_LEADERLESS_ELECTIONS = 3,
+};
+
+/* Something asked again at every tick and after every apply. */
+struct api_wait {
+    struct list link;
+    bool (*poll)(struct api_wait *w); /* true: over */
+};
+
+/* One expired lease under revocation. */
+struct api_revoke {
+    struct replica_proposal proposal;
+    struct api *api;
+    bool busy;
+};
+
+struct api {
+    struct api_config config;
+    struct mvcc *mvcc;
+    struct kvdb *db;
+    uint64_t tick_ms; /* of the last tick */
+    struct list streams;
+    struct list waits;
+    struct buf scratch; /* body of the answer being made */
+    struct timer *catch_up;
+    bool catch_up_armed;
+    uint64_t store_bytes;
+    struct api_revoke revokes[API_REVOKES_MAX];
+    uint32_t revoke_budget;
+    uint64_t revoke_refill_ms;
+    struct replica_proposal nospace; /* our own alarm on its way */
+    bool nospace_busy;
+    struct replica_proposal checkpoint;
+    bool checkpoint_busy;
+    struct grpc_method *methods;
+    uint32_t method_count;
+};
+
+enum api_waiting { API_IDLE, API_PROPOSED, API_READING };
+
+/* A unary call that waits for something; in the call's arena. */
+struct api_call {
+    struct api *api;
+    struct grpc_call *call;
+    enum api_waiting waiting;
+    struct replica_proposal proposal;
+    struct replica_read read;
+    struct apply_out out;
+    struct api_wait wait;
+    uint64_t deadline_ms;
+    bool own_errors; /* proceed() also gets what the apply refused */
+    /* After the proposal was applied without error, or when the read may
+     * be served. */
+    void (*proceed)(struct api_call *c);
+    union {
+        struct proto_range range;
+        const Pb__TxnRequest *txn;
+        struct {
+            int64_t id;
+            bool keys;
+        } ttl;
+        uint64_t target;
+        struct {
+            bool physical; /* answer when the records are gone */
+            bool applied;
+            bool gone;
+        } compact;
+    };
+};
+
+/* Context of every stream, made by the interceptor. */
+struct api_stream {
+    struct list link;
+    struct api *api;
+    struct grpc_call *call;
+    bool has_leader; /* ends when there is none for too long */
+    void *state;     /* the service's */
+};
+
+static inline struct api *api_of(const struct grpc_call *call)
+{
+    return grpc_call_user(call);
+}
+
+/* Without a loop (tests) time goes by ticks. */
+static inline uint64_t api_now_ms(const struct api *a)
+{
+    return a->config.loop ? loop_now_ms(a->config.loop) : a->tick_ms;
+}
+
+/* ---- call.c ---- */
+struct api_call *api_call_new(struct grpc_call *call);
+/* on_end of the unary methods. */
+void api_call_end(struct grpc_call *call);
+/* InternalRaftRequest{field: message, header: {ID}}. */
+struct bytes *api_entry(uint32_t field, struct slice message, uint64_t id);
+void api_propose(struct api_call *c, uint32_t field, struct slice message,
+                 void (*proceed)(struct api_call *c));
+void api_read(struct api_call *c, void (*proceed)(struct api_call *c));
+void api_wait_for(struct api *a, struct api_wait *w,
+                  bool (*poll)(struct api_wait *w));
+/* Header in front of `body`, and OK. */
+void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
+                 struct slice body);
+/* api_respond() with what the apply left in c->out. */
+void api_respond_applied(struct api_call *c);
+/* Writes field 1, the response header; returns its size. */
+size_t api_header(const struct api *a, int64_t revision,
+                  uint8_t to[API_HEADER_BYTES_MAX]);
+void api_header_pb(const struct api *a, int64_t revision,
+                   Pb__ResponseHeader *ret_header);
+/* Proposes for the node itself; `done` as in replica_proposal. */
+int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
+                    struct slice message,
+                    void (*done)(struct replica_proposal *p, int err));
+bool api_is_leader(const struct api *a);
+uint64_t api_request_timeout_ms(const struct api *a);
+
+/* ---- check.c, overlap.c: API_* or 0 ---- */
+int api_check_range(const struct proto_range *r);
+int api_check_put(const struct proto_put *p);
+int api_check_delete(const struct proto_delete *d);
+int api_check_txn(const Pb__TxnRequest *txn, uint32_t ops_max);
+int api_check_overlap(Pb__RequestOp **ops, size_t count);
+bool api_utf8_valid(struct slice s);
+
+/* ---- quota.c ---- */
+/* API_NO_SPACE, and the alarm is on its way. */
+int api_check_quota(struct api *a, uint64_t cost);
+
+/* ---- expire.c ---- */
+void api_expire_leases(struct api *a);
+void api_expire_stop(struct api *a);
+/* The log's remainder of a renewed lease is the whole TTL again. */
+void api_propose_checkpoint(struct api *a, int64_t lease);
+
+/* ---- watch.c ---- */
+void api_catch_up_soon(struct api *a);
+void api_catch_up_fire(void *ctx);
+
+/* ---- methods ---- */
+void api_kv_range(struct grpc_call *call, struct slice message);
+void api_kv_put(struct grpc_call *call, struct slice message);
+void api_kv_delete_range(struct grpc_call *call, struct slice message);
+void api_kv_txn(struct grpc_call *call, struct slice message);
+void api_kv_compact(struct grpc_call *call, struct slice message);
+void api_watch_message(struct grpc_call *call, struct slice message);
+void api_watch_end(struct grpc_call *call);
+void api_lease_grant(struct grpc_call *call, struct slice message);
+void api_lease_revoke(struct grpc_call *call, struct slice message);
+void api_lease_time_to_live(struct grpc_call *call, struct slice message);
+void api_lease_leases(struct grpc_call *call, struct slice message);
+void api_keepalive_message(struct grpc_call *call, struct slice message);
+void api_keepalive_half_close(struct grpc_call *call);
+void api_keepalive_end(struct grpc_call *call);
+void api_member_list(struct grpc_call *call, struct slice message);
+void api_status_rpc(struct grpc_call *call, struct slice message);
+void api_alarm_rpc(struct grpc_call *call, struct slice message);
+void api_hash_kv(struct grpc_call *call, struct slice message);
+void api_move_leader(struct grpc_call *call, struct slice message);
+void api_snapshot(struct grpc_call *call, struct slice message);
+void api_snapshot_end(struct grpc_call *call);
+void api_health_check(struct grpc_call *call, struct slice message);
+void api_health_watch(struct grpc_call *call, struct slice message);
+void api_health_list(struct grpc_call *call, struct slice message);
+/* on_end of streams without more to drop. */
+void api_stream_end(struct grpc_call *call);
+
+#endif

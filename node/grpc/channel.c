@@ -1,0 +1,194 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "grpc/client.h"
+
+static void retire(struct grpc_link *k)
+{
+    if (k->channel) {
+        k->channel->link = NULL;
+        k->channel = NULL;
+    }
+}
+
+/* ---- events ---- */
+
+static void on_output(void *ctx)
+{
+    struct grpc_link *k = ctx;
+    conn_want_flush(k->conn);
+}
+
+static void on_ping(void *ctx, bool is_ack)
+{
+}
+
+static void on_goaway(void *ctx, uint32_t code, struct slice debug)
+{
+    retire(ctx);
+}
+
+static const struct h2_events events = {
+    .on_header = grpc_client_header,
+    .on_head = grpc_client_head,
+    .on_data = grpc_client_data,
+    .on_end = grpc_client_end,
+    .on_close = grpc_client_close,
+    .on_output = on_output,
+    .on_ping = on_ping,
+    .on_goaway = on_goaway,
+};
+
+static void on_data(void *ctx, struct slice data)
+{
+    struct grpc_link *k = ctx;
+    if (h2_session_recv(k->h2, data) != 0) {
+        retire(k);
+        conn_close(k->conn, true);
+    }
+}
+
+static bool on_flush(void *ctx, struct buf *out)
+{
+    struct grpc_link *k = ctx;
+    if (h2_session_send(k->h2, out, NET_FLUSH_BYTES)) {
+        return true;
+    }
+    bool is_done = !k->channel && !h2_session_stream_count(k->h2);
+    if (is_done || h2_session_is_over(k->h2)) {
+        retire(k);
+        conn_close(k->conn, true);
+    }
+    return false;
+}
+
+static void on_closed(void *ctx, int err)
+{
+    struct grpc_link *k = ctx;
+    retire(k);
+    h2_session_free(k->h2); /* its calls are told here */
+    free(k);
+}
+
+static const struct conn_handler handler = {
+    .on_data = on_data, .on_flush = on_flush, .on_closed = on_closed};
+
+/* ---- connecting ---- */
+
+static void fail_waiting(struct grpc_channel *ch, int err)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "connection error: desc = \"transport: Error while dialing: "
+             "dial tcp %s: %s\"",
+             ch->authority,
+             err == ERR_REFUSED ? "connect: connection refused"
+                                : err_text(err));
+    /* A handler may free the channel, so what waits is taken out first. */
+    struct list failed;
+    list_init(&failed);
+    list_each(it, safe, &ch->calls)
+    {
+        struct grpc_client_call *c =
+            container_of(it, struct grpc_client_call, link);
+        if (!c->is_open) {
+            list_remove(it);
+            list_append(&failed, it);
+        }
+    }
+    while (!list_empty(&failed)) {
+        grpc_client_tell(
+            container_of(failed.next, struct grpc_client_call, link),
+            GRPC_UNAVAILABLE, text);
+    }
+}
+
+static void on_dialed(void *ctx, struct conn *conn, int err)
+{
+    struct grpc_channel *ch = ctx;
+    ch->dial = NULL;
+    if (!conn) {
+        fail_waiting(ch, err);
+        return;
+    }
+    struct grpc_link *k = mem_zalloc(sizeof *k);
+    k->channel = ch;
+    k->conn = conn;
+    struct h2_config config = {.is_client = true,
+                               .concurrent_streams_max = UINT32_MAX,
+                               .events = &events,
+                               .ctx = k};
+    k->h2 = h2_session_new(&config);
+    conn_set_handler(conn, &handler, k);
+    ch->link = k;
+    list_each(it, safe, &ch->calls)
+    {
+        struct grpc_client_call *c =
+            container_of(it, struct grpc_client_call, link);
+        if (!c->is_open) {
+            grpc_client_open(c);
+        }
+    }
+}
+
+void grpc_channel_connect(struct grpc_channel *ch)
+{
+    if (!ch->dial) {
+        ch->dial = net_dial(ch->loop, &ch->address, ch->dial_timeout_ms,
+                            on_dialed, ch);
+    }
+}
+
+void grpc_channel_retire(struct grpc_channel *ch)
+{
+    if (ch->link) {
+        conn_want_flush(ch->link->conn); /* closes it when it is empty */
+        retire(ch->link);
+    }
+}
+
+/* ---- the door ---- */
+
+struct grpc_channel *grpc_channel_new(struct loop *l,
+                                      const struct net_address *address,
+                                      uint64_t dial_timeout_ms)
+{
+    struct grpc_channel *ch = mem_zalloc(sizeof *ch);
+    ch->loop = l;
+    ch->address = *address;
+    ch->dial_timeout_ms = dial_timeout_ms;
+    list_init(&ch->calls);
+    if (address->path[0]) {
+        snprintf(ch->authority, sizeof ch->authority, "localhost");
+    } else if (strchr(address->host, ':')) {
+        snprintf(ch->authority, sizeof ch->authority, "[%s]:%u", address->host,
+                 address->port);
+    } else {
+        snprintf(ch->authority, sizeof ch->authority, "%s:%u", address->host,
+                 address->port);
+    }
+    return ch;
+}
+
+void grpc_channel_free(struct grpc_channel *ch)
+{
+    if (!ch) {
+        return;
+    }
+    net_dial_cancel(ch->dial);
+    ch->dial = NULL;
+    struct grpc_link *k = ch->link;
+    if (k) {
+        retire(k);
+    }
+    while (!list_empty(&ch->calls)) {
+        grpc_client_tell(
+            container_of(ch->calls.next, struct grpc_client_call, link),
+            GRPC_CANCELED, "grpc: the client connection is closing");
+    }
+    if (k) {
+        conn_close(k->conn, false);
+    }
+    free(ch);
+}

@@ -1,0 +1,132 @@
+/* Codes and texts as they travel. */
+#include <stdio.h>
+
+#include "grpc/internal.h"
+
+const char *grpc_code_name(enum grpc_code code)
+{
+    static const char *const names[] = {
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    };
+    return (unsigned)code <= GRPC_UNAUTHENTICATED ? names[code] : "Unknown";
+}
+
+/* Bytes of the UTF-8 character at the front; 0: it is none. */
+static size_t utf8_size(struct slice s)
+{
+    uint8_t b = s.data[0];
+    size_t n = b < 0x80                ? 1
+               : b >= 0xc2 && b < 0xe0 ? 2
+               : b >= 0xe0 && b < 0xf0 ? 3
+               : b >= 0xf0 && b < 0xf5 ? 4
+                                       : 0;
+    if (n == 0 || n > s.size) {
+        return 0;
+    }
+    for (size_t i = 1; i < n; i++) {
+        if ((s.data[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool is_bad = (b == 0xe0 && s.data[1] < 0xa0) || /* over-long */
+                  (b == 0xed && s.data[1] > 0x9f) || /* surrogate */
+                  (b == 0xf0 && s.data[1] < 0x90) ||
+                  (b == 0xf4 && s.data[1] > 0x8f);
+    return is_bad ? 0 : n;
+}
+
+static char *put_percent(char *at, const char *bytes, size_t size)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < size; i++) {
+        uint8_t b = (uint8_t)bytes[i];
+        *at++ = '%';
+        *at++ = hex[b >> 4];
+        *at++ = hex[b & 15];
+    }
+    return at;
+}
+
+struct slice grpc_status_encode(struct arena *a, const char *text)
+{
+    struct slice s = slice_str(text);
+    char *start = arena_alloc(a, 9 * s.size + 1), *at = start;
+    while (s.size) {
+        size_t n = utf8_size(s);
+        if (n == 1 && s.data[0] >= 0x20 && s.data[0] <= 0x7e &&
+            s.data[0] != '%') {
+            *at++ = (char)s.data[0];
+        } else if (n) {
+            at = put_percent(at, (const char *)s.data, n);
+        } else {
+            at = put_percent(at, "\xef\xbf\xbd", 3); /* U+FFFD */
+            n = 1;
+        }
+        s = slice_from(s, n);
+    }
+    return slice_of(start, (size_t)(at - start));
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t grpc_status_decode(char *text, size_t size)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < size; i++) {
+        int high = i + 2 < size ? hex_digit(text[i + 1]) : -1;
+        int low = i + 2 < size ? hex_digit(text[i + 2]) : -1;
+        if (text[i] == '%' && high >= 0 && low >= 0) {
+            text[to++] = (char)(high << 4 | low);
+            i += 2;
+        } else {
+            text[to++] = text[i];
+        }
+    }
+    return to;
+}
+
+const char *grpc_status_quote(struct arena *a, struct slice s)
+{
+    char *start = arena_alloc(a, 4 * s.size + 3), *at = start;
+    *at++ = '"';
+    while (s.size) {
+        uint8_t b = s.data[0];
+        size_t n = utf8_size(s);
+        if (b == '"' || b == '\\') {
+            *at++ = '\\';
+            *at++ = (char)b;
+        } else if (n > 1 || (b >= 0x20 && b < 0x7f)) {
+            memcpy(at, s.data, n);
+            at += n;
+        } else {
+            at += sprintf(at, "\\x%02x", b);
+        }
+        s = slice_from(s, n ? n : 1);
+    }
+    *at++ = '"';
+    *at = 0;
+    return start;
+}
