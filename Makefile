@@ -53,7 +53,7 @@ GEN_C := $(GEN_H:.h=.c)
 # closure(m): m and all it may use (order is no matter: archives are linked as a group)
 closure = $(sort $(1) $(foreach m,$(1),$(call closure,$(USES_$(m)))))
 
-.PHONY: all deps up down clean-data test lint unit sim fuzz tsan e2e bench test-k8s layers clean help
+.PHONY: all deps up down clean-data test lint unit sim sim-bugs fuzz tsan e2e bench test-k8s layers clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/cofre $(BUILD)/cofrectl
@@ -128,6 +128,23 @@ $(UNIT_BIN_raft): $(BUILD)/san/tests/unit/raft/libcluster.a
 $(BUILD)/san/tests/unit/raft/test_scenario.o: CPPFLAGS += -DSCENARIO_DIR='"$(CURDIR)/tests/unit/raft/scenarios"'
 unit: $(foreach m,$(UNIT_MODULES),$(UNIT_BIN_$(m)))
 	@deploy/run-unit.sh $^
+
+# The simulator: make sim RUNS=n SEED=first; sim-bugs shows that it finds what is put in on purpose.
+RUNS ?= 300
+SEED ?= 1
+SIM_C := $(wildcard tests/sim/*.c)
+SIM_BUGS := VOTE_TWICE OLD_TERM EARLY_ACK READ_ALONE CONF_OVERLAP STALE_PERSIST
+$(BUILD)/sim: $(patsubst %.c,$(BUILD)/san/%.o,$(SIM_C)) $(call archives,san,raft)
+	$(CC) $(CFLAGS_san) $(LDFLAGS_san) $^ -o $@
+sim: $(BUILD)/sim
+	@$< --runs $(RUNS) --from $(SEED)
+$(BUILD)/sim-bug-%: $(SIM_C) $(wildcard tests/sim/*.h node/raft/*.[ch]) $(BUILD)/rel/libbase.a
+	$(CC) $(CPPFLAGS) -DRAFT_BUG=RAFT_BUG_$* $(CFLAGS_rel) $(WARN) $(SIM_C) $(wildcard node/raft/*.c) $(BUILD)/rel/libbase.a -o $@
+sim-bugs: $(SIM_BUGS:%=$(BUILD)/sim-bug-%)
+	@for bug in $(SIM_BUGS); do \
+		if $(BUILD)/sim-bug-$$bug --runs 500 --until-failure >$(BUILD)/sim-bug.log 2>&1; then \
+			echo "$$bug: not found in 500 seeds"; exit 1; \
+		else echo "$$bug: $$(tail -n2 $(BUILD)/sim-bug.log | head -n1)"; fi; done
 
 up: all
 	@BUILD=$(BUILD) deploy/up.sh up

@@ -16,9 +16,9 @@ static int enable(struct cli *x)
     struct cofre_reply *reply = NULL;
     Pb__AuthEnableRequest request;
     pb__auth_enable_request__init(&request);
-    int code = cofre_call(x->client, "/etcdserverpb.Auth/AuthEnable",
-                          &request.base, &pb__auth_enable_response__descriptor,
-                          &reply);
+    int code =
+        cofre_call(x->client, "/etcdserverpb.Auth/AuthEnable", &request.base,
+                   &pb__auth_enable_response__descriptor, &reply);
     cofre_reply_free(reply);
     return code;
 }
@@ -41,9 +41,9 @@ static void give_root_its_role(struct cli *x)
                "etcdserver: role name already exists") != 0) {
         cli_exit(CLI_EXIT_ERROR, "%s", cofre_error_text(x->client));
     }
-    cofre_reply_free(cli_call(
-        x, "/etcdserverpb.Auth/UserGrantRole", &grant.base,
-        &pb__auth_user_grant_role_response__descriptor, NULL));
+    cofre_reply_free(
+        cli_call(x, "/etcdserverpb.Auth/UserGrantRole", &grant.base,
+                 &pb__auth_user_grant_role_response__descriptor, NULL));
 }
 
 static void run_enable(struct cli *x, int argc, char **argv)

@@ -122,7 +122,7 @@ void cli_help_full(const char *program, const struct cli_command *c,
 void cli_help_flags(const struct cli_flag *flags, bool with_help,
                     const char *name, struct buf *out);
 
-/* ---- main.c ---- */
+/* ---- root.c ---- */
 enum cli_format {
     CLI_SIMPLE = 1,
     CLI_FIELDS = 2,
@@ -145,6 +145,8 @@ _Noreturn void cli_exit(int code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Flushes standard output first, and says so when that fails. */
 _Noreturn void cli_quit(int code);
+/* Finds the command that argv (without the program) names, and runs it. */
+void cli_root_run(struct cli *x, int argc, char **argv);
 void cli_run_help(struct cli *x, int argc, char **argv);
 void cli_run_options(struct cli *x, int argc, char **argv);
 void cli_run_version(struct cli *x, int argc, char **argv);
@@ -217,11 +219,10 @@ static inline struct slice cli_bytes(ProtobufCBinaryData b)
 /* A message as Go's encoding/json prints the generated struct: zero fields
  * left out, 64-bit numbers as numbers, bytes in base64. `hex_ids`: the ids
  * of headers and members as hex strings. */
-void cli_json_message(struct buf *out, const ProtobufCMessage *m,
-                      bool hex_ids);
+void cli_json_message(struct buf *out, const ProtobufCMessage *m, bool hex_ids);
 /* Its fields without the braces. */
 void cli_json_body(struct buf *out, const ProtobufCMessage *m, bool hex_ids);
-#define CLI_MESSAGE(type, reply)                                             \
+#define CLI_MESSAGE(type, reply) \
     ((const type *)(const void *)cofre_reply_message(reply))
 
 /* ---- fields.c ---- */
@@ -271,8 +272,7 @@ void cli_del_request(struct cli_flags *f, int argc, char **argv,
                      Pb__DeleteRangeRequest *ret);
 /* --prefix and --from-key, and an empty key where they stand. */
 void cli_set_range(struct cli_flags *f, const char *key, const char *end,
-                   ProtobufCBinaryData *ret_key,
-                   ProtobufCBinaryData *ret_end);
+                   ProtobufCBinaryData *ret_key, ProtobufCBinaryData *ret_end);
 void cli_run_get(struct cli *x, int argc, char **argv);
 void cli_run_put(struct cli *x, int argc, char **argv);
 void cli_run_del(struct cli *x, int argc, char **argv);

@@ -35,9 +35,8 @@ static enum cli_format read_format(struct cli *x)
         const char *word;
         enum cli_format format;
     } formats[] = {
-        {"simple", CLI_SIMPLE},     {"fields", CLI_FIELDS},
-        {"json", CLI_JSON},         {"table", CLI_TABLE},
-        {"protobuf", CLI_PROTOBUF},
+        {"simple", CLI_SIMPLE}, {"fields", CLI_FIELDS},     {"json", CLI_JSON},
+        {"table", CLI_TABLE},   {"protobuf", CLI_PROTOBUF},
     };
     const char *word = cli_flags_text(&x->flags, "write-out");
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
@@ -66,8 +65,8 @@ static void check_transport(struct cli *x)
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         const char *text = cli_flags_text(&x->flags, files[i]);
         if (cli_flags_given(&x->flags, files[i]) && *text == 0) {
-            cli_exit(CLI_EXIT_BAD_ARGS,
-                     "empty string is passed to --%s option", files[i]);
+            cli_exit(CLI_EXIT_BAD_ARGS, "empty string is passed to --%s option",
+                     files[i]);
         }
         if (*text) {
             cli_exit(CLI_EXIT_BAD_FEATURE,
@@ -166,8 +165,8 @@ static void read_user(struct cli *x, struct cofre_config *config)
     if (*password->text) {
         config->password = password->text;
     } else if (colon) {
-        config->user = arena_printf(&x->flags.arena, "%.*s",
-                                    (int)(colon - user), user);
+        config->user =
+            arena_printf(&x->flags.arena, "%.*s", (int)(colon - user), user);
         config->password = colon + 1;
     } else {
         password->text = cli_read_secret(x, "Password: ");
@@ -180,8 +179,7 @@ static uint64_t to_ms(int64_t ns)
     return ns <= 0 ? 1 : (uint64_t)(ns + 999999) / 1000000;
 }
 
-static struct cofre_config configuration(struct cli *x,
-                                         const char *endpoints)
+static struct cofre_config configuration(struct cli *x, const char *endpoints)
 {
     struct cofre_config config = {
         .endpoints = endpoints,
@@ -191,8 +189,7 @@ static struct cofre_config configuration(struct cli *x,
     int64_t request_max = cli_flags_int(&x->flags, "max-request-bytes");
     config.request_bytes_max = request_max > 0 ? (size_t)request_max : 0;
     config.dial_timeout_ms = to_ms(cli_flags_int(&x->flags, "dial-timeout"));
-    config.call_timeout_ms =
-        to_ms(cli_flags_int(&x->flags, "command-timeout"));
+    config.call_timeout_ms = to_ms(cli_flags_int(&x->flags, "command-timeout"));
     if (*cli_flags_text(&x->flags, "auth-jwt-token")) {
         config.token = cli_flags_text(&x->flags, "auth-jwt-token");
     }
@@ -208,8 +205,7 @@ struct cofre *cli_connect(struct cli *x, bool timed)
         cli_exit(CLI_EXIT_BAD_ARGS, "%s", cofre_open_error());
     }
     if (cofre_login(x->client) != COFRE_OK) {
-        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
-                 cofre_error_text(x->client));
+        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s", cofre_error_text(x->client));
     }
     if (!timed) {
         cofre_set_call_timeout(x->client, 0);
@@ -269,10 +265,9 @@ struct cofre_reply *cli_ask(struct cli *x, const char *path,
 
 char **cli_endpoints(struct cli *x, size_t *ret_count)
 {
-    char *list = arena_strdup(&x->flags.arena,
-                              cli_flags_text(&x->flags, "endpoints"));
-    char **all =
-        arena_alloc(&x->flags.arena, (strlen(list) + 2) * sizeof *all);
+    char *list =
+        arena_strdup(&x->flags.arena, cli_flags_text(&x->flags, "endpoints"));
+    char **all = arena_alloc(&x->flags.arena, (strlen(list) + 2) * sizeof *all);
     size_t count = 0;
     char *rest = NULL;
     for (char *e = strtok_r(list, ",", &rest); e;

@@ -62,9 +62,9 @@ static void add_alarms(struct health *h, const Pb__AlarmResponse *m)
     for (size_t i = 0; i < m->n_alarms && used < sizeof h->error / 2; i++) {
         const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(
             &pb__alarm_type__descriptor, (int)m->alarms[i]->alarm);
-        used += (size_t)snprintf(h->error + used, sizeof h->error - used,
-                                 "%s%s ", i ? "" : "Active Alarm(s): ",
-                                 v ? v->name : "UNKNOWN");
+        used += (size_t)snprintf(
+            h->error + used, sizeof h->error - used, "%s%s ",
+            i ? "" : "Active Alarm(s): ", v ? v->name : "UNKNOWN");
         h->is_healthy = false;
     }
 }
@@ -74,15 +74,14 @@ static void check_alarms(struct health *h)
     struct cofre_reply *reply = NULL;
     Pb__AlarmRequest request;
     pb__alarm_request__init(&request);
-    int code = cofre_call(h->client, "/etcdserverpb.Maintenance/Alarm",
-                          &request.base, &pb__alarm_response__descriptor,
-                          &reply);
+    int code =
+        cofre_call(h->client, "/etcdserverpb.Maintenance/Alarm", &request.base,
+                   &pb__alarm_response__descriptor, &reply);
     if (code == COFRE_OK) {
         add_alarms(h, CLI_MESSAGE(Pb__AlarmResponse, reply));
     } else {
         h->is_healthy = false;
-        snprintf(h->error, sizeof h->error,
-                 "Unable to fetch the alarm list");
+        snprintf(h->error, sizeof h->error, "Unable to fetch the alarm list");
     }
     cofre_reply_free(reply);
 }
@@ -101,8 +100,7 @@ static void check_health(struct health *h)
     /* A user without the right to read the key shows that all else works. */
     h->is_healthy = code == COFRE_OK || code == COFRE_PERMISSION_DENIED;
     if (!h->is_healthy) {
-        snprintf(h->error, sizeof h->error, "%s",
-                 cofre_error_text(h->client));
+        snprintf(h->error, sizeof h->error, "%s", cofre_error_text(h->client));
     } else if (code == COFRE_OK) {
         check_alarms(h);
     }
@@ -146,8 +144,8 @@ static void health_json(const struct health_queue *q)
         const struct health *h = q->done[i];
         buf_append_str(&out, i > 0 ? ",{\"endpoint\":" : "{\"endpoint\":");
         cli_json_string(&out, slice_str(h->endpoint));
-        buf_printf(&out, ",\"health\":%s,\"took\":",
-                   h->is_healthy ? "true" : "false");
+        buf_printf(
+            &out, ",\"health\":%s,\"took\":", h->is_healthy ? "true" : "false");
         cli_json_string(&out, slice_str(h->took));
         if (*h->error) {
             buf_append_str(&out, ",\"error\":");
@@ -163,8 +161,7 @@ static void health_table(const struct health_queue *q)
 {
     enum { COLUMNS = 4 };
     struct buf out = BUF_INIT(SIZE_MAX);
-    const char **cells =
-        mem_alloc((q->count + 1) * COLUMNS * sizeof *cells);
+    const char **cells = mem_alloc((q->count + 1) * COLUMNS * sizeof *cells);
     const char *const heading[COLUMNS] = {"ENDPOINT", "HEALTH", "TOOK",
                                           "ERROR"};
     memcpy(cells, heading, sizeof heading);
@@ -194,8 +191,7 @@ static void health_lines(struct cli *x, const struct health_queue *q)
                    h->endpoint, h->took);
         } else {
             fflush(stdout);
-            fprintf(stderr,
-                    "%s is unhealthy: failed to commit proposal: %s\n",
+            fprintf(stderr, "%s is unhealthy: failed to commit proposal: %s\n",
                     h->endpoint, h->error);
         }
     }
@@ -246,8 +242,7 @@ struct answers {
 
 static void ask_all(struct cli *x, const char *path, const char *what,
                     const ProtobufCMessage *request,
-                    const ProtobufCMessageDescriptor *type,
-                    struct answers *ret)
+                    const ProtobufCMessageDescriptor *type, struct answers *ret)
 {
     size_t count = 0;
     char **endpoints = choose_endpoints(x, &count);
@@ -264,8 +259,8 @@ static void ask_all(struct cli *x, const char *path, const char *what,
             ret->replies[ret->count++] = reply;
         } else {
             ret->error = arena_strdup(a, cofre_error_text(c));
-            fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n",
-                    what, endpoints[i], ret->error);
+            fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what,
+                    endpoints[i], ret->error);
         }
         cofre_close(c);
     }
@@ -307,8 +302,7 @@ static char *join_errors(struct arena *a, const Pb__StatusResponse *m,
 {
     char *text = arena_strdup(a, "");
     for (size_t i = 0; i < m->n_errors; i++) {
-        text = arena_printf(a, "%s%s%s", text, i ? between : "",
-                            m->errors[i]);
+        text = arena_printf(a, "%s%s%s", text, i ? between : "", m->errors[i]);
     }
     return text;
 }
@@ -325,10 +319,10 @@ static void status_row(struct arena *a, const char *endpoint,
                        const char *row[STATUS_COLUMNS])
 {
     uint64_t id = m->header ? m->header->member_id : 0;
-    int free_percent =
-        m->dbsize > 0 ? (int)((double)(m->dbsize - m->dbsizeinuse) /
-                              (double)m->dbsize * 100)
-                      : 0;
+    int free_percent = m->dbsize > 0
+                           ? (int)((double)(m->dbsize - m->dbsizeinuse) /
+                                   (double)m->dbsize * 100)
+                           : 0;
     row[0] = endpoint;
     row[1] = arena_printf(a, "%" PRIx64, id);
     row[2] = m->version;
@@ -347,8 +341,8 @@ static void status_row(struct arena *a, const char *endpoint,
     row[15] = word(m->downgradeinfo && m->downgradeinfo->enabled);
 }
 
-static void print_rows(struct cli *x, const char *const *cells,
-                       size_t columns, size_t rows)
+static void print_rows(struct cli *x, const char *const *cells, size_t columns,
+                       size_t rows)
 {
     if (x->format == CLI_TABLE) {
         struct buf out = BUF_INIT(SIZE_MAX);
@@ -516,5 +510,5 @@ const struct cli_command cli_endpoint = {
     .summary = "Commands for endpoints",
     .group = "Cluster maintenance commands",
     .parent = &cli_root,
-    .children = (const struct cli_command *const[]){&health, &status,
-                                                    &hashkv, NULL}};
+    .children =
+        (const struct cli_command *const[]){&health, &status, &hashkv, NULL}};

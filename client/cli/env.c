@@ -11,14 +11,14 @@ extern char **environ;
 const struct cli_flag cli_global_flags[] = {
     {"auth-jwt-token", CLI_FLAG_STRING, "",
      "token to send as it is, instead of --user"},
-    {"cacert", CLI_FLAG_STRING, "", "file with the CAs that servers are "
-                                    "checked against"},
+    {"cacert", CLI_FLAG_STRING, "",
+     "file with the CAs that servers are "
+     "checked against"},
     {"cert", CLI_FLAG_STRING, "", "file with the client's TLS certificate"},
     {"command-timeout", CLI_FLAG_DURATION, "5s",
      "time for a short command, without the dialing"},
     {"debug", CLI_FLAG_BOOL, "false", "tell on standard error what is done"},
-    {"dial-timeout", CLI_FLAG_DURATION, "2s",
-     "time for making a connection"},
+    {"dial-timeout", CLI_FLAG_DURATION, "2s", "time for making a connection"},
     {"discovery-srv", CLI_FLAG_STRING, "",
      "domain whose SRV records name the endpoints", 'd'},
     {"discovery-srv-name", CLI_FLAG_STRING, "",
@@ -33,8 +33,7 @@ const struct cli_flag cli_global_flags[] = {
     {"insecure-transport", CLI_FLAG_BOOL, "true", "connect without TLS"},
     {"keepalive-time", CLI_FLAG_DURATION, "2s",
      "quiet time after which a connection is probed"},
-    {"keepalive-timeout", CLI_FLAG_DURATION, "6s",
-     "time for a probe's answer"},
+    {"keepalive-timeout", CLI_FLAG_DURATION, "6s", "time for a probe's answer"},
     {"key", CLI_FLAG_STRING, "", "file with the client's TLS key"},
     {"max-recv-bytes", CLI_FLAG_INT, "0",
      "limit of an answer in bytes (0: 2 GiB)"},

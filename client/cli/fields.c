@@ -65,14 +65,12 @@ void cli_field_kv(struct cli *x, const char *prefix, const Pb__KeyValue *kv)
                   kv->create_revision);
     cli_field_i64(prefixed(name, sizeof name, prefix, "ModRevision"),
                   kv->mod_revision);
-    cli_field_i64(prefixed(name, sizeof name, prefix, "Version"),
-                  kv->version);
+    cli_field_i64(prefixed(name, sizeof name, prefix, "Version"), kv->version);
     cli_field_quoted(prefixed(name, sizeof name, prefix, "Value"),
                      cli_bytes(kv->value));
     if (x->hex) {
         printf("\"%sLease\" : %016" PRIx64 "\n", prefix, (uint64_t)kv->lease);
     } else {
-        cli_field_i64(prefixed(name, sizeof name, prefix, "Lease"),
-                      kv->lease);
+        cli_field_i64(prefixed(name, sizeof name, prefix, "Lease"), kv->lease);
     }
 }

@@ -58,12 +58,11 @@ static bool is_one_of(const char *text, const char *const *words)
     return false;
 }
 
-static const char *parse_bool(struct arena *a, const char *text,
-                              int64_t *ret)
+static const char *parse_bool(struct arena *a, const char *text, int64_t *ret)
 {
-    static const char *const yes[] = {"1",    "t",    "T",   "true",
+    static const char *const yes[] = {"1",    "t",    "T", "true",
                                       "TRUE", "True", NULL};
-    static const char *const no[] = {"0",     "f",     "F",  "false",
+    static const char *const no[] = {"0",     "f",     "F", "false",
                                      "FALSE", "False", NULL};
     if (is_one_of(text, yes)) {
         *ret = 1;
@@ -73,8 +72,7 @@ static const char *parse_bool(struct arena *a, const char *text,
         *ret = 0;
         return NULL;
     }
-    return arena_printf(a,
-                        "strconv.ParseBool: parsing \"%s\": invalid syntax",
+    return arena_printf(a, "strconv.ParseBool: parsing \"%s\": invalid syntax",
                         text);
 }
 
@@ -90,8 +88,9 @@ static const char *parse_duration(struct arena *a, const char *text,
     }
     size_t unit = strcspn(text + digits, ".0123456789");
     if (isdigit((unsigned char)text[0]) && text[digits]) {
-        return arena_printf(a, "time: unknown unit \"%.*s\" in duration "
-                               "\"%s\"",
+        return arena_printf(a,
+                            "time: unknown unit \"%.*s\" in duration "
+                            "\"%s\"",
                             (int)unit, text + digits, text);
     }
     return arena_printf(a, "time: invalid duration \"%s\"", text);
@@ -159,8 +158,7 @@ struct words {
     int left;
 };
 
-static const char *parse_long(struct cli_flags *f, char *arg,
-                              struct words *w)
+static const char *parse_long(struct cli_flags *f, char *arg, struct words *w)
 {
     const char *name = arg + 2;
     if (*name == '-' || *name == '=') {
@@ -185,16 +183,14 @@ static const char *parse_long(struct cli_flags *f, char *arg,
     return set_or_explain(f, v, *w->in++);
 }
 
-static const char *parse_short(struct cli_flags *f, char *arg,
-                               struct words *w)
+static const char *parse_short(struct cli_flags *f, char *arg, struct words *w)
 {
     for (char *p = arg + 1; *p; p++) {
         struct cli_value *v = cli_flags_find_short(f, *p);
         if (!v) {
-            return arena_printf(&f->arena,
-                                "unknown shorthand flag: '%c' in %s%s", *p,
-                                p == arg + 1 ? "" : "-",
-                                p == arg + 1 ? arg : p);
+            return arena_printf(
+                &f->arena, "unknown shorthand flag: '%c' in %s%s", *p,
+                p == arg + 1 ? "" : "-", p == arg + 1 ? arg : p);
         }
         if (p[1] == '=') {
             return set_or_explain(f, v, p + 2);
@@ -204,9 +200,8 @@ static const char *parse_short(struct cli_flags *f, char *arg,
                 return set_or_explain(f, v, p + 1);
             }
             if (w->left == 0) {
-                return arena_printf(&f->arena,
-                                    "flag needs an argument: '%c' in -%s", *p,
-                                    p);
+                return arena_printf(
+                    &f->arena, "flag needs an argument: '%c' in -%s", *p, p);
             }
             w->left--;
             return set_or_explain(f, v, *w->in++);

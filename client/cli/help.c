@@ -107,8 +107,7 @@ void cli_help_flags(const struct cli_flag *flags, bool with_help,
     buf_release(&scratch);
     for (size_t i = 0; i < count; i++) {
         size_t width = name_column(all[i], out);
-        buf_printf(out, "%*s%s", (int)(widest - width + 3), "",
-                   all[i]->help);
+        buf_printf(out, "%*s%s", (int)(widest - width + 3), "", all[i]->help);
         initial_value(all[i], out);
         buf_append_byte(out, '\n');
     }

@@ -33,8 +33,7 @@ static void number(struct buf *out, const ProtobufCFieldDescriptor *f,
         buf_printf(out, "%u", *(const uint32_t *)at);
         break;
     case PROTOBUF_C_TYPE_BOOL:
-        buf_append_str(out, *(const protobuf_c_boolean *)at ? "true"
-                                                            : "false");
+        buf_append_str(out, *(const protobuf_c_boolean *)at ? "true" : "false");
         break;
     default: /* int32, enum */
         buf_printf(out, "%d", *(const int32_t *)at);
@@ -119,8 +118,7 @@ static void repeated(struct buf *out, const ProtobufCMessage *m,
 /* The one chosen field of a choice stands in an object of its own:
  * "Response":{"response_put":{...}}. */
 static void choice(struct buf *out, const ProtobufCMessage *m,
-                   const ProtobufCFieldDescriptor *f, bool *first,
-                   bool hex_ids)
+                   const ProtobufCFieldDescriptor *f, bool *first, bool hex_ids)
 {
     if (*(const uint32_t *)member_at(m, f->quantifier_offset) != f->id) {
         return;
@@ -150,8 +148,7 @@ void cli_json_body(struct buf *out, const ProtobufCMessage *m, bool hex_ids)
     }
 }
 
-void cli_json_message(struct buf *out, const ProtobufCMessage *m,
-                      bool hex_ids)
+void cli_json_message(struct buf *out, const ProtobufCMessage *m, bool hex_ids)
 {
     buf_append_byte(out, '{');
     cli_json_body(out, m, hex_ids);

@@ -25,8 +25,7 @@ const struct cli_flag cli_get_flags[] = {
     {"print-value-only", CLI_FLAG_BOOL, "false",
      "print values alone, in the simple format"},
     {"rev", CLI_FLAG_INT, "0", "revision to read at"},
-    {"sort-by", CLI_FLAG_STRING, "",
-     "CREATE, KEY, MODIFY, VALUE or VERSION"},
+    {"sort-by", CLI_FLAG_STRING, "", "CREATE, KEY, MODIFY, VALUE or VERSION"},
     {"stream", CLI_FLAG_BOOL, "false", "get the answer as a stream"},
     {NULL}};
 
@@ -51,8 +50,7 @@ static ProtobufCBinaryData binary(const void *data, size_t size)
 }
 
 void cli_set_range(struct cli_flags *f, const char *key, const char *end,
-                   ProtobufCBinaryData *ret_key,
-                   ProtobufCBinaryData *ret_end)
+                   ProtobufCBinaryData *ret_key, ProtobufCBinaryData *ret_end)
 {
     bool prefix = cli_flags_bool(f, "prefix");
     size_t size = strlen(key);
@@ -145,8 +143,7 @@ void cli_get_request(struct cli_flags *f, int argc, char **argv,
     cli_set_range(f, argv[0], argc > 1 ? argv[1] : NULL, &ret->key,
                   &ret->range_end);
     ret->limit = cli_flags_int(f, "limit");
-    ret->revision =
-        cli_flags_int(f, "rev") > 0 ? cli_flags_int(f, "rev") : 0;
+    ret->revision = cli_flags_int(f, "rev") > 0 ? cli_flags_int(f, "rev") : 0;
     ret->sort_order = (Pb__RangeRequest__SortOrder)choose(
         orders, cli_flags_text(f, "order"), "bad sort order");
     ret->sort_target = (Pb__RangeRequest__SortTarget)choose(
@@ -187,8 +184,8 @@ static bool take_part(void *ctx, const ProtobufCMessage *message)
     }
     if (s->whole.n_kvs + part->n_kvs > s->capacity) {
         s->capacity = (s->whole.n_kvs + part->n_kvs) * 2;
-        s->whole.kvs = mem_realloc(s->whole.kvs,
-                                   s->capacity * sizeof *s->whole.kvs);
+        s->whole.kvs =
+            mem_realloc(s->whole.kvs, s->capacity * sizeof *s->whole.kvs);
     }
     for (size_t i = 0; i < part->n_kvs; i++) {
         s->whole.kvs[s->whole.n_kvs++] = part->kvs[i];
@@ -221,13 +218,11 @@ static void get_streamed(struct cli *x, const Pb__RangeRequest *request)
     struct streamed s = {0};
     arena_init(&s.arena);
     pb__range_response__init(&s.whole);
-    int code = cofre_stream(x->client, "/etcdserverpb.KV/RangeStream",
-                            &request->base, true, true,
-                            &pb__range_stream_response__descriptor, take_part,
-                            &s);
+    int code = cofre_stream(
+        x->client, "/etcdserverpb.KV/RangeStream", &request->base, true, true,
+        &pb__range_stream_response__descriptor, take_part, &s);
     if (code != COFRE_OK) {
-        cli_exit(CLI_EXIT_ERROR, "%s",
-                 cli_stream_error(x->client, &s.arena));
+        cli_exit(CLI_EXIT_ERROR, "%s", cli_stream_error(x->client, &s.arena));
     }
     print_get(x, &s.whole);
     free(s.whole.kvs);
@@ -256,8 +251,8 @@ void cli_run_get(struct cli *x, int argc, char **argv)
     struct cofre_reply *reply =
         cli_call(x, "/etcdserverpb.KV/Range", &request.base,
                  &pb__range_response__descriptor, NULL);
-    print_get(x, (const Pb__RangeResponse *)(const void *)
-                     cofre_reply_message(reply));
+    print_get(
+        x, (const Pb__RangeResponse *)(const void *)cofre_reply_message(reply));
     cofre_reply_free(reply);
 }
 
@@ -286,9 +281,8 @@ static ProtobufCBinaryData read_value(struct cli_flags *f)
         }
         all.size += (size_t)n;
     }
-    ProtobufCBinaryData value =
-        binary(all.size ? arena_dup(&f->arena, all.data, all.size) : NULL,
-               all.size);
+    ProtobufCBinaryData value = binary(
+        all.size ? arena_dup(&f->arena, all.data, all.size) : NULL, all.size);
     buf_release(&all);
     return value;
 }
@@ -308,8 +302,8 @@ void cli_put_request(struct cli_flags *f, int argc, char **argv,
         cli_exit(CLI_EXIT_BAD_ARGS, "put command needs only 1 argument when "
                                     "'ignore-value' is set");
     }
-    const char *error = cli_parse_number(
-        &f->arena, cli_flags_text(f, "lease"), 16, true, &ret->lease);
+    const char *error = cli_parse_number(&f->arena, cli_flags_text(f, "lease"),
+                                         16, true, &ret->lease);
     ret->key = binary(argv[0], strlen(argv[0]));
     if (argc > 1) {
         ret->value = binary(argv[1], strlen(argv[1]));
@@ -320,8 +314,8 @@ void cli_put_request(struct cli_flags *f, int argc, char **argv,
                                     "from stdin or 2 arguments");
     }
     if (error) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "bad lease ID (%s), expecting ID in Hex", error);
+        cli_exit(CLI_EXIT_BAD_ARGS, "bad lease ID (%s), expecting ID in Hex",
+                 error);
     }
 }
 
@@ -400,8 +394,8 @@ void cli_run_compaction(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS, "compaction command needs 1 argument");
     }
     pb__compaction_request__init(&request);
-    const char *error = cli_parse_number(&x->flags.arena, argv[0], 10, true,
-                                         &request.revision);
+    const char *error =
+        cli_parse_number(&x->flags.arena, argv[0], 10, true, &request.revision);
     if (error) {
         cli_exit(CLI_EXIT_ERROR, "%s", error);
     }

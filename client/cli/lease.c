@@ -12,8 +12,7 @@ enum { ALL_BUT_TABLE = CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF };
 static int64_t read_lease_id(struct cli *x, const char *text)
 {
     int64_t id = 0;
-    const char *error =
-        cli_parse_number(&x->flags.arena, text, 16, true, &id);
+    const char *error = cli_parse_number(&x->flags.arena, text, 16, true, &id);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "bad lease ID arg (%s), expecting ID in Hex", error);
@@ -26,12 +25,11 @@ static void run_grant(struct cli *x, int argc, char **argv)
     Pb__LeaseGrantRequest request;
     char rest[128];
     if (argc != 1) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "lease grant command needs TTL argument");
+        cli_exit(CLI_EXIT_BAD_ARGS, "lease grant command needs TTL argument");
     }
     pb__lease_grant_request__init(&request);
-    const char *error = cli_parse_number(&x->flags.arena, argv[0], 10, true,
-                                         &request.ttl);
+    const char *error =
+        cli_parse_number(&x->flags.arena, argv[0], 10, true, &request.ttl);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS, "bad TTL (%s)", error);
     }
@@ -51,8 +49,8 @@ static void run_grant(struct cli *x, int argc, char **argv)
         break;
     case CLI_JSON:
         snprintf(rest, sizeof rest,
-                 "\"ID\":%" PRId64 ",\"TTL\":%" PRId64 ",\"Error\":\"\"",
-                 m->id, m->ttl);
+                 "\"ID\":%" PRId64 ",\"TTL\":%" PRId64 ",\"Error\":\"\"", m->id,
+                 m->ttl);
         cli_print_flat_json(m->header, rest);
         break;
     case CLI_PROTOBUF:
@@ -146,8 +144,8 @@ static void run_time_to_live(struct cli *x, int argc, char **argv)
         cli_call(x, "/etcdserverpb.Lease/LeaseTimeToLive", &request.base,
                  &pb__lease_time_to_live_response__descriptor, NULL);
     const Pb__LeaseTimeToLiveResponse *m =
-        (const Pb__LeaseTimeToLiveResponse *)(const void *)
-            cofre_reply_message(reply);
+        (const Pb__LeaseTimeToLiveResponse *)(const void *)cofre_reply_message(
+            reply);
     switch (x->format) {
     case CLI_FIELDS:
         cli_fields_header(x, m->header);
@@ -284,8 +282,9 @@ static void run_keep_alive(struct cli *x, int argc, char **argv)
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, once);
     for (;;) {
-        int code = cofre_stream(x->client, "/etcdserverpb.Lease/"
-                                           "LeaseKeepAlive",
+        int code = cofre_stream(x->client,
+                                "/etcdserverpb.Lease/"
+                                "LeaseKeepAlive",
                                 &request.base, false, once,
                                 &pb__lease_keep_alive_response__descriptor,
                                 take_renewal, &r);
@@ -308,8 +307,7 @@ static void run_keep_alive(struct cli *x, int argc, char **argv)
         wait_ms(x->client, code == COFRE_OK ? (uint64_t)r.ttl_s * 1000 / 3
                                             : RENEWAL_TRY_MS);
     }
-    printf("lease %016" PRIx64 " expired or revoked.\n",
-           (uint64_t)request.id);
+    printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)request.id);
 }
 
 static const struct cli_flag time_to_live_flags[] = {

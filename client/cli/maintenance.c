@@ -53,8 +53,7 @@ static struct cofre_reply *call_alarm(struct cli *x, int action,
 static void run_alarm_list(struct cli *x, int argc, char **argv)
 {
     if (argc > 0) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "alarm list command accepts no arguments");
+        cli_exit(CLI_EXIT_BAD_ARGS, "alarm list command accepts no arguments");
     }
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, true);
@@ -80,13 +79,12 @@ static void run_alarm_disarm(struct cli *x, int argc, char **argv)
         call_alarm(x, PB__ALARM_REQUEST__ALARM_ACTION__GET, NULL);
     const Pb__AlarmResponse *m = CLI_MESSAGE(Pb__AlarmResponse, raised);
     for (size_t i = 0; i < m->n_alarms; i++) {
-        struct cofre_reply *reply =
-            call_alarm(x, PB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE,
-                       m->alarms[i]);
+        struct cofre_reply *reply = call_alarm(
+            x, PB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE, m->alarms[i]);
         const Pb__AlarmResponse *gone = CLI_MESSAGE(Pb__AlarmResponse, reply);
-        all.alarms = mem_realloc(all.alarms,
-                                 (all.n_alarms + gone->n_alarms + 1) *
-                                     sizeof *all.alarms);
+        all.alarms =
+            mem_realloc(all.alarms, (all.n_alarms + gone->n_alarms + 1) *
+                                        sizeof *all.alarms);
         for (size_t k = 0; k < gone->n_alarms; k++) {
             Pb__AlarmMember *copy =
                 arena_dup(&x->flags.arena, gone->alarms[k], sizeof *copy);
@@ -114,19 +112,18 @@ static bool defrag_one(struct cli *x, const char *endpoint)
     struct cofre *c = cli_open_one(x, endpoint);
     int64_t start = now_ns();
     pb__defragment_request__init(&request);
-    int code = cofre_call(c, "/etcdserverpb.Maintenance/Defragment",
-                          &request.base, &pb__defragment_response__descriptor,
-                          &reply);
+    int code =
+        cofre_call(c, "/etcdserverpb.Maintenance/Defragment", &request.base,
+                   &pb__defragment_response__descriptor, &reply);
     text_duration(&took, now_ns() - start);
     if (code == COFRE_OK) {
-        printf("Finished defragmenting etcd member[%s]. took %.*s\n",
-               endpoint, (int)took.size, (char *)took.data);
+        printf("Finished defragmenting etcd member[%s]. took %.*s\n", endpoint,
+               (int)took.size, (char *)took.data);
         fflush(stdout);
     } else {
-        fprintf(stderr,
-                "Failed to defragment etcd member[%s]. took %.*s. (%s)\n",
-                endpoint, (int)took.size, (char *)took.data,
-                cofre_error_text(c));
+        fprintf(
+            stderr, "Failed to defragment etcd member[%s]. took %.*s. (%s)\n",
+            endpoint, (int)took.size, (char *)took.data, cofre_error_text(c));
     }
     buf_release(&took);
     cofre_reply_free(reply);
@@ -232,8 +229,8 @@ static void downgrade(struct cli *x, int argc, char **argv, int action,
 
 static void run_validate(struct cli *x, int argc, char **argv)
 {
-    downgrade(x, argc, argv,
-              PB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__VALIDATE, "validate");
+    downgrade(x, argc, argv, PB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__VALIDATE,
+              "validate");
 }
 
 static void run_enable(struct cli *x, int argc, char **argv)
@@ -265,8 +262,8 @@ const struct cli_command cli_alarm = {
     .summary = "Commands for alarms",
     .group = "Cluster maintenance commands",
     .parent = &cli_root,
-    .children = (const struct cli_command *const[]){&alarm_disarm,
-                                                    &alarm_list, NULL}};
+    .children =
+        (const struct cli_command *const[]){&alarm_disarm, &alarm_list, NULL}};
 
 static const struct cli_command validate = {
     .name = "validate",
@@ -293,5 +290,5 @@ const struct cli_command cli_downgrade = {
     .summary = "Commands for going back to an older version",
     .group = "Cluster maintenance commands",
     .parent = &cli_root,
-    .children = (const struct cli_command *const[]){&validate, &enable,
-                                                    &cancel, NULL}};
+    .children =
+        (const struct cli_command *const[]){&validate, &enable, &cancel, NULL}};

@@ -57,8 +57,7 @@ static void member_row(struct arena *a, const Pb__Member *m,
 static void list_table(struct cli *x, const Pb__MemberListResponse *m)
 {
     static const char *const heading[COLUMNS] = {
-        "ID",         "STATUS",       "NAME",
-        "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"};
+        "ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"};
     struct arena *a = &x->flags.arena;
     const char **cells =
         arena_alloc(a, (m->n_members + 1) * COLUMNS * sizeof *cells);
@@ -110,8 +109,7 @@ static void run_list(struct cli *x, int argc, char **argv)
                  consistency);
     }
     request.linearizable = *consistency == 'l';
-    cli_begin(x, CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF |
-                     CLI_TABLE);
+    cli_begin(x, CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF | CLI_TABLE);
     cli_connect(x, true);
     struct cofre_reply *reply =
         cli_call(x, "/etcdserverpb.Cluster/MemberList", &request.base,
@@ -209,8 +207,7 @@ static void print_added(const Pb__MemberAddResponse *m, const char *name,
     }
     buf_append_byte(&cluster, 0);
     printf("Member %16" PRIx64 " added%s to cluster %16" PRIx64 "\n", id,
-           m->member && m->member->islearner ? " as learner" : "",
-           cluster_id);
+           m->member && m->member->islearner ? " as learner" : "", cluster_id);
     printf("\nETCD_NAME=\"%s\"\n"
            "ETCD_INITIAL_CLUSTER=\"%s\"\n"
            "ETCD_INITIAL_ADVERTISE_PEER_URLS=\"%s\"\n"
@@ -284,9 +281,8 @@ static void run_promote(struct cli *x, int argc, char **argv)
     Pb__MemberPromoteRequest request;
     pb__member_promote_request__init(&request);
     request.id = read_member_id(x, argc, argv);
-    change(x, request.id, "/etcdserverpb.Cluster/MemberPromote",
-           &request.base, &pb__member_promote_response__descriptor,
-           "promoted in");
+    change(x, request.id, "/etcdserverpb.Cluster/MemberPromote", &request.base,
+           &pb__member_promote_response__descriptor, "promoted in");
 }
 
 static const struct cli_flag list_flags[] = {
@@ -295,13 +291,15 @@ static const struct cli_flag list_flags[] = {
     {NULL}};
 static const struct cli_flag add_flags[] = {
     {"learner", CLI_FLAG_BOOL, "false", "add it without a vote"},
-    {"peer-urls", CLI_FLAG_STRING, "", "URLs for the other members, "
-                                       "separated by commas"},
+    {"peer-urls", CLI_FLAG_STRING, "",
+     "URLs for the other members, "
+     "separated by commas"},
     {NULL}};
-static const struct cli_flag update_flags[] = {
-    {"peer-urls", CLI_FLAG_STRING, "", "URLs for the other members, "
-                                       "separated by commas"},
-    {NULL}};
+static const struct cli_flag update_flags[] = {{"peer-urls", CLI_FLAG_STRING,
+                                                "",
+                                                "URLs for the other members, "
+                                                "separated by commas"},
+                                               {NULL}};
 
 static const struct cli_command list = {
     .name = "list",

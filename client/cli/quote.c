@@ -243,8 +243,8 @@ void cli_json_string(struct buf *out, struct slice s)
         int32_t c = decode(s, &size);
         if (c < 0) {
             buf_append_str(out, "\\ufffd");
-        } else if (c < 0x20 || c == '"' || c == '\\' || c == '<' ||
-                   c == '>' || c == '&' || c == 0x2028 || c == 0x2029) {
+        } else if (c < 0x20 || c == '"' || c == '\\' || c == '<' || c == '>' ||
+                   c == '&' || c == 0x2028 || c == 0x2029) {
             json_escape(out, (uint32_t)c);
         } else {
             buf_append(out, s.data, size);

@@ -11,8 +11,7 @@ static char *one_name(const char *command, int argc, char **argv)
 {
     if (argc != 1) {
         cli_exit(CLI_EXIT_BAD_ARGS,
-                 "role %s command requires role name as its argument",
-                 command);
+                 "role %s command requires role name as its argument", command);
     }
     return argv[0];
 }
@@ -51,8 +50,7 @@ static void run_list(struct cli *x, int argc, char **argv)
 {
     Pb__AuthRoleListRequest request;
     if (argc > 0) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "role list command requires no arguments");
+        cli_exit(CLI_EXIT_BAD_ARGS, "role list command requires no arguments");
     }
     pb__auth_role_list_request__init(&request);
     cli_begin(x, ALL_BUT_TABLE);
@@ -179,15 +177,13 @@ static void permission_range(struct cli *x, int argc, char **argv,
                  "--from-key and --prefix flags are mutually exclusive");
     }
     if (argc > 1 && (prefix || from_key)) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "unexpected endkey argument with --%s flag",
+        cli_exit(CLI_EXIT_BAD_ARGS, "unexpected endkey argument with --%s flag",
                  prefix ? "prefix" : "from-key");
     }
     cli_set_range(&x->flags, argv[0], argc > 1 ? argv[1] : NULL, ret_key,
                   ret_end);
     if (ret_key->len == 0) {
-        *ret_key = (ProtobufCBinaryData){
-            1, arena_zalloc(&x->flags.arena, 1)};
+        *ret_key = (ProtobufCBinaryData){1, arena_zalloc(&x->flags.arena, 1)};
     }
 }
 
@@ -253,8 +249,7 @@ static void run_revoke(struct cli *x, int argc, char **argv)
     }
     pb__auth_role_revoke_permission_request__init(&request);
     request.role = argv[0];
-    permission_range(x, argc - 1, argv + 1, &request.key,
-                     &request.range_end);
+    permission_range(x, argc - 1, argv + 1, &request.key, &request.range_end);
     cli_begin(x, ALL_BUT_TABLE);
     struct cofre_reply *reply =
         cli_ask(x, "/etcdserverpb.Auth/RoleRevokePermission", &request.base,
@@ -271,14 +266,14 @@ static const struct cli_flag range_flags[] = {
     {"prefix", CLI_FLAG_BOOL, "false", "the keys with this beginning"},
     {NULL}};
 
-#define ROLE_COMMAND(id, name_, arguments_, summary_, flags_)                \
-    static const struct cli_command id##_command = {                         \
-        .name = name_,                                                       \
-        .arguments = arguments_,                                             \
-        .summary = summary_,                                                 \
-        .flags = flags_,                                                     \
-        .parent = &cli_role,                                                 \
-        .run = run_##id,                                                     \
+#define ROLE_COMMAND(id, name_, arguments_, summary_, flags_) \
+    static const struct cli_command id##_command = {          \
+        .name = name_,                                        \
+        .arguments = arguments_,                              \
+        .summary = summary_,                                  \
+        .flags = flags_,                                      \
+        .parent = &cli_role,                                  \
+        .run = run_##id,                                      \
     }
 
 ROLE_COMMAND(add, "add", "<role name>", "Adds a role", NULL);

@@ -28,10 +28,10 @@ static int64_t now_ns(void)
 static int sync_folder(struct arena *a, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = !slash         ? arena_strdup(a, ".")
-                   : slash == path ? arena_strdup(a, "/")
-                                   : arena_printf(a, "%.*s",
-                                                  (int)(slash - path), path);
+    char *folder = !slash ? arena_strdup(a, ".")
+                   : slash == path
+                       ? arena_strdup(a, "/")
+                       : arena_printf(a, "%.*s", (int)(slash - path), path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return -1;
@@ -47,15 +47,17 @@ _Noreturn static void fail(const char *part, const char *why)
     cli_exit(CLI_EXIT_INTERRUPTED, "%s", why);
 }
 
-static void fetch(struct cli *x, int fd, const char *part,
-                  const char *endpoint, struct cofre_snapshot *ret)
+static void fetch(struct cli *x, int fd, const char *part, const char *endpoint,
+                  struct cofre_snapshot *ret)
 {
     struct buf size = BUF_INIT(64);
     int64_t start = now_ns();
     int code = cofre_snapshot(x->client, fd, log_opened,
                               (void *)(uintptr_t)endpoint, ret);
     if (code != COFRE_OK) {
-        fail(part, cli_stream_error(x->client, &x->flags.arena));
+        bool is_local = code == COFRE_DATA_LOSS || code == COFRE_UNKNOWN;
+        fail(part, is_local ? cofre_error_text(x->client)
+                            : cli_stream_error(x->client, &x->flags.arena));
     }
     LOG_AT(LOG_LEVEL_INFO, "client", "completed snapshot read; closing");
     if (fsync(fd) != 0 || close(fd) != 0) {
@@ -90,23 +92,23 @@ static void run_save(struct cli *x, int argc, char **argv)
     cli_connect(x, cli_flags_given(&x->flags, "command-timeout"));
     int fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || fchmod(fd, 0600) != 0) {
-        cli_exit(CLI_EXIT_INTERRUPTED, "could not open %s (open %s: %s)",
-                 part, part,
-                 errno == ENOENT ? "no such file or directory"
-                                 : strerror(errno));
+        cli_exit(
+            CLI_EXIT_INTERRUPTED, "could not open %s (open %s: %s)", part, part,
+            errno == ENOENT ? "no such file or directory" : strerror(errno));
     }
     log_info("created temporary db file", LOG_STR("path", part));
     fetch(x, fd, part, endpoints[0], &snapshot);
     if (rename(part, path) != 0) {
         int error = errno;
-        char *why = arena_printf(&x->flags.arena,
-                                 "could not rename %s to %s (%s)", part, path,
-                                 strerror(error));
+        char *why =
+            arena_printf(&x->flags.arena, "could not rename %s to %s (%s)",
+                         part, path, strerror(error));
         fail(part, why);
     }
     if (sync_folder(&x->flags.arena, path) != 0) {
-        cli_exit(CLI_EXIT_INTERRUPTED, "%s is written, but its folder could "
-                                       "not be synchronised (%s)",
+        cli_exit(CLI_EXIT_INTERRUPTED,
+                 "%s is written, but its folder could "
+                 "not be synchronised (%s)",
                  path, strerror(errno));
     }
     log_info("saved", LOG_STR("path", path));

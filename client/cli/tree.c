@@ -65,7 +65,7 @@ const struct cli_command *cli_tree_find(const struct cli_command *root,
             return c;
         }
         memmove(argv + at, argv + at + 1,
-                (size_t)(*argc - at) * sizeof *argv);
+                (size_t)(*argc - at - 1) * sizeof *argv);
         (*argc)--;
         c = next;
     }

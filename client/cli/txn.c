@@ -102,8 +102,7 @@ static void prompt(bool interactive, const char *text)
     }
 }
 
-static void print_one(struct cli *x, const Pb__ResponseOp *op,
-                      bool values_only)
+static void print_one(struct cli *x, const Pb__ResponseOp *op, bool values_only)
 {
     switch (op->response_case) {
     case PB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE:
@@ -131,8 +130,8 @@ static void print_answer(struct cli *x, const struct txn_input *in,
         cli_field_bool("Succeeded", m->succeeded);
     }
     for (size_t i = 0; i < m->n_responses; i++) {
-        bool values_only = i < in->counts[1 + branch] &&
-                           in->details[branch][i]->values_only;
+        bool values_only =
+            i < in->counts[1 + branch] && in->details[branch][i]->values_only;
         if (x->format == CLI_SIMPLE) {
             putchar('\n');
         }

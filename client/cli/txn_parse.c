@@ -143,8 +143,8 @@ static bool read_value(struct arena *a, struct slice value, Pb__Compare *ret)
         ret->value = binary(value);
         return true;
     }
-    char *text = arena_printf(a, "%.*s", (int)value.size,
-                              (const char *)value.data);
+    char *text =
+        arena_printf(a, "%.*s", (int)value.size, (const char *)value.data);
     if (cli_parse_number(a, text, 10, true, &number)) {
         return false;
     }
@@ -152,8 +152,7 @@ static bool read_value(struct arena *a, struct slice value, Pb__Compare *ret)
     return true;
 }
 
-const char *cli_txn_compare(struct arena *a, const char *line,
-                            Pb__Compare *ret)
+const char *cli_txn_compare(struct arena *a, const char *line, Pb__Compare *ret)
 {
     struct comparison c = {0};
     const char *error = cut(a, line, &c);
@@ -163,8 +162,7 @@ const char *cli_txn_compare(struct arena *a, const char *line,
     pb__compare__init(ret);
     ret->key = binary(c.key);
     if (!read_target(c.target, ret)) {
-        return arena_printf(a,
-                            "malformed comparison: %s (unknown target %s)",
+        return arena_printf(a, "malformed comparison: %s (unknown target %s)",
                             line, c.target);
     }
     if (!read_value(a, c.value, ret)) {
@@ -206,8 +204,7 @@ static void build(struct arena *a, struct cli_flags *f, int argc, char **argv,
     ret->values_only = false;
     if (*command == 'g') {
         ret->op.request_case = PB__REQUEST_OP__REQUEST_REQUEST_RANGE;
-        ret->op.request_range =
-            arena_alloc(a, sizeof *ret->op.request_range);
+        ret->op.request_range = arena_alloc(a, sizeof *ret->op.request_range);
         cli_get_request(f, argc, argv, ret->op.request_range);
         ret->values_only = cli_flags_bool(f, "print-value-only");
     } else if (*command == 'p') {

@@ -9,8 +9,7 @@ static char *one_name(const char *command, int argc, char **argv)
 {
     if (argc != 1) {
         cli_exit(CLI_EXIT_BAD_ARGS,
-                 "user %s command requires user name as its argument",
-                 command);
+                 "user %s command requires user name as its argument", command);
     }
     return argv[0];
 }
@@ -19,14 +18,13 @@ static char *one_name(const char *command, int argc, char **argv)
 static char *ask_password(struct cli *x, const char *name)
 {
     struct arena *a = &x->flags.arena;
-    char *first = cli_read_secret(
-        x, arena_printf(a, "Password of %s: ", name));
+    char *first = cli_read_secret(x, arena_printf(a, "Password of %s: ", name));
     if (*first == 0) {
         cli_exit(CLI_EXIT_BAD_ARGS, "empty password");
     }
     char *second = cli_read_secret(
-        x, arena_printf(a, "Type password of %s again for confirmation: ",
-                        name));
+        x,
+        arena_printf(a, "Type password of %s again for confirmation: ", name));
     if (strcmp(first, second) != 0) {
         cli_exit(CLI_EXIT_BAD_ARGS, "given passwords are different");
     }
@@ -41,9 +39,9 @@ static char *read_password(struct cli *x, const char *name)
     }
     char *line = cli_read_line(stdin);
     char *word = line ? line + strspn(line, " \t\r") : NULL;
-    char *kept = arena_printf(&x->flags.arena, "%.*s",
-                              word ? (int)strcspn(word, " \t\r") : 0,
-                              word ? word : "");
+    char *kept =
+        arena_printf(&x->flags.arena, "%.*s",
+                     word ? (int)strcspn(word, " \t\r") : 0, word ? word : "");
     free(line);
     return kept;
 }
@@ -141,8 +139,7 @@ static void run_list(struct cli *x, int argc, char **argv)
 {
     Pb__AuthUserListRequest request;
     if (argc > 0) {
-        cli_exit(CLI_EXIT_BAD_ARGS,
-                 "user list command requires no arguments");
+        cli_exit(CLI_EXIT_BAD_ARGS, "user list command requires no arguments");
     }
     pb__auth_user_list_request__init(&request);
     cli_begin(x, CLI_SIMPLE | CLI_JSON | CLI_PROTOBUF);
@@ -227,14 +224,14 @@ static const struct cli_flag passwd_flags[] = {
      "ask for the password (else: a line of standard input)"},
     {NULL}};
 
-#define USER_COMMAND(id, name_, arguments_, summary_, flags_)                \
-    static const struct cli_command id##_command = {                         \
-        .name = name_,                                                       \
-        .arguments = arguments_,                                             \
-        .summary = summary_,                                                 \
-        .flags = flags_,                                                     \
-        .parent = &cli_user,                                                 \
-        .run = run_##id,                                                     \
+#define USER_COMMAND(id, name_, arguments_, summary_, flags_) \
+    static const struct cli_command id##_command = {          \
+        .name = name_,                                        \
+        .arguments = arguments_,                              \
+        .summary = summary_,                                  \
+        .flags = flags_,                                      \
+        .parent = &cli_user,                                  \
+        .run = run_##id,                                      \
     }
 
 USER_COMMAND(add, "add", "<user name or user:password> [options]",

@@ -18,7 +18,6 @@
 struct watching {
     struct cli *x;
     struct cofre_watcher *watcher;
-    char **command; /* of the only watch; NULL: none */
     const char *error; /* why it ends */
 
     /* -i: the reader's line, and whose turn it is. */
@@ -29,8 +28,7 @@ struct watching {
     bool is_full;
 };
 
-static void add_variable(const char *name,
-                         struct cofre_bytes value)
+static void add_variable(const char *name, struct cofre_bytes value)
 {
     struct buf quoted = BUF_INIT(SIZE_MAX);
     cli_quote(&quoted, slice_of(value.data, value.size));
@@ -209,9 +207,10 @@ static void on_news(void *ctx, const struct cofre_watch_news *n)
         cofre_stop(w->x->client);
         return;
     }
-    for (size_t i = 0; w->command && i < n->event_count; i++) {
+    char **command = n->watch_ctx;
+    for (size_t i = 0; command && i < n->event_count; i++) {
         struct cofre_event e = cofre_watch_event(n, i);
-        run_command(w->command, n->header.revision, &e);
+        run_command(command, n->header.revision, &e);
     }
 }
 
@@ -224,12 +223,11 @@ static void start(struct watching *w, const struct cli_watch *what)
         .start_revision = what->revision,
         .previous = what->previous,
         .progress_notify = what->progress_notify,
+        .ctx = what->command,
     };
-    w->command = what->command;
     if (cofre_watch_add(w->watcher, COFRE_STR(what->key), &options) !=
         COFRE_OK) {
-        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
-                 cofre_error_text(w->x->client));
+        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s", cofre_error_text(w->x->client));
     }
 }
 

@@ -2,8 +2,9 @@
 #include "cli.h"
 
 const struct cli_flag cli_watch_flags[] = {
-    {"interactive", CLI_FLAG_BOOL, "false", "read watches from standard "
-                                            "input",
+    {"interactive", CLI_FLAG_BOOL, "false",
+     "read watches from standard "
+     "input",
      'i'},
     {"prefix", CLI_FLAG_BOOL, "false", "watch the keys with this beginning"},
     {"prev-kv", CLI_FLAG_BOOL, "false", "print the pair from before"},

@@ -59,10 +59,10 @@ struct cofre_bytes {
     const void *data;
     size_t size;
 };
-#define COFRE_STR(s)                                                         \
-    (struct cofre_bytes)                                                     \
-    {                                                                        \
-        (s), strlen(s)                                                       \
+#define COFRE_STR(s)     \
+    (struct cofre_bytes) \
+    {                    \
+        (s), strlen(s)   \
     }
 
 /* One failed attempt of a call, for whoever wants to log it. */
@@ -81,8 +81,8 @@ struct cofre_config {
     uint64_t call_timeout_ms; /* a unary call with its retries; 0: none */
     const char *user;         /* log in before the first call; NULL: no */
     const char *password;
-    const char *token;          /* ready-made token; NULL: none */
-    size_t request_bytes_max;   /* 0: 2 MiB */
+    const char *token;        /* ready-made token; NULL: none */
+    size_t request_bytes_max; /* 0: 2 MiB */
     void (*on_failed)(void *ctx, const struct cofre_failure *f);
     void *ctx;
 };
@@ -153,8 +153,7 @@ struct cofre_put_options {
     bool ignore_lease;
 };
 /* `ret_reply` may be NULL. */
-int cofre_put(struct cofre *c, struct cofre_bytes key,
-              struct cofre_bytes value,
+int cofre_put(struct cofre *c, struct cofre_bytes key, struct cofre_bytes value,
               const struct cofre_put_options *options,
               struct cofre_reply **ret_reply);
 
@@ -192,16 +191,15 @@ void cofre_txn_if_number(struct cofre_txn *t, struct cofre_bytes key,
 void cofre_txn_if_value(struct cofre_txn *t, struct cofre_bytes key,
                         enum cofre_compare op, struct cofre_bytes value);
 /* `on_success` chooses the branch. */
-void cofre_txn_put(struct cofre_txn *t, bool on_success,
-                   struct cofre_bytes key, struct cofre_bytes value,
-                   int64_t lease);
+void cofre_txn_put(struct cofre_txn *t, bool on_success, struct cofre_bytes key,
+                   struct cofre_bytes value, int64_t lease);
 void cofre_txn_delete(struct cofre_txn *t, bool on_success,
                       struct cofre_bytes key, struct cofre_bytes range_end);
-void cofre_txn_get(struct cofre_txn *t, bool on_success,
-                   struct cofre_bytes key, struct cofre_bytes range_end);
+void cofre_txn_get(struct cofre_txn *t, bool on_success, struct cofre_bytes key,
+                   struct cofre_bytes range_end);
 /* The pairs of the branch's gets, one after the other, are the reply's. */
-int cofre_txn_commit(struct cofre *c, struct cofre_txn *t,
-                     bool *ret_succeeded, struct cofre_reply **ret_reply);
+int cofre_txn_commit(struct cofre *c, struct cofre_txn *t, bool *ret_succeeded,
+                     struct cofre_reply **ret_reply);
 
 /* ---- watch ---- */
 struct cofre_event {
@@ -217,6 +215,7 @@ struct ProtobufCMessageDescriptor;
 /* What a watch delivers, borrowed for the callback. */
 struct cofre_watch_news {
     int64_t watch_id;
+    void *watch_ctx; /* of its options; NULL: of no watch in particular */
     struct cofre_header header;
     bool progress; /* no events: delivered up to header.revision */
     bool canceled; /* over: the next two say why */
@@ -234,6 +233,7 @@ struct cofre_watch_options {
     bool progress_notify;
     bool no_put;
     bool no_delete;
+    void *ctx; /* handed back in the news of this watch */
 };
 
 struct cofre_watcher; /* a stream of watches; resumes by itself where a
@@ -245,8 +245,7 @@ struct cofre_event cofre_watch_event(const struct cofre_watch_news *n,
 
 struct cofre_watcher *
 cofre_watcher_new(struct cofre *c,
-                  void (*on_news)(void *ctx,
-                                  const struct cofre_watch_news *n),
+                  void (*on_news)(void *ctx, const struct cofre_watch_news *n),
                   void *ctx);
 void cofre_watcher_free(struct cofre_watcher *w); /* NULL is fine */
 int cofre_watch_add(struct cofre_watcher *w, struct cofre_bytes key,
@@ -287,8 +286,7 @@ size_t cofre_reply_member_count(const struct cofre_reply *r);
 struct cofre_member cofre_reply_member(const struct cofre_reply *r,
                                        size_t index);
 int cofre_member_add(struct cofre *c, const char *const *peer_urls,
-                     size_t peer_url_count, bool as_learner,
-                     uint64_t *ret_id);
+                     size_t peer_url_count, bool as_learner, uint64_t *ret_id);
 int cofre_member_remove(struct cofre *c, uint64_t id);
 int cofre_member_promote(struct cofre *c, uint64_t id);
 

@@ -28,8 +28,8 @@ static void take_message(void *ctx, struct slice message)
     struct cofre_reply *r = mem_zalloc(sizeof *r);
     arena_init(&r->arena);
     ProtobufCAllocator allocator = grpc_arena_allocator(&r->arena);
-    r->message = protobuf_c_message_unpack(u->answer, &allocator,
-                                           message.size, message.data);
+    r->message = protobuf_c_message_unpack(u->answer, &allocator, message.size,
+                                           message.data);
     u->reply = r;
 }
 
@@ -48,11 +48,6 @@ bool client_never_sent(int code, const char *text)
            strncmp(text, "connection error", 16) == 0;
 }
 
-static void set_true(void *ctx)
-{
-    *(bool *)ctx = true;
-}
-
 struct pause {
     struct loop *loop;
     bool over;
@@ -61,7 +56,7 @@ struct pause {
 static void pause_over(void *ctx)
 {
     struct pause *p = ctx;
-    set_true(&p->over);
+    p->over = true;
     loop_stop(p->loop);
 }
 
@@ -227,10 +222,9 @@ static int unary(struct unary *u, const char *path,
                  const ProtobufCMessage *request)
 {
     struct cofre *c = u->client;
-    uint64_t end_ns =
-        c->call_timeout_ms
-            ? loop_now_ns(c->loop) + c->call_timeout_ms * 1000000
-            : 0;
+    uint64_t end_ns = c->call_timeout_ms
+                          ? loop_now_ns(c->loop) + c->call_timeout_ms * 1000000
+                          : 0;
     uint64_t pause = PAUSE_MS_MIN;
     unsigned number = 0;
     for (;;) {
@@ -287,9 +281,8 @@ int cofre_login(struct cofre *c)
     if (c->password) {
         request.password = c->password;
     }
-    int code =
-        run(c, "/etcdserverpb.Auth/Authenticate", &request.base,
-            &pb__authenticate_response__descriptor, &reply);
+    int code = run(c, "/etcdserverpb.Auth/Authenticate", &request.base,
+                   &pb__authenticate_response__descriptor, &reply);
     if (code == COFRE_OK) {
         const Pb__AuthenticateResponse *answer =
             (const Pb__AuthenticateResponse *)(const void *)reply->message;

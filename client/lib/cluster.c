@@ -13,8 +13,7 @@ int cofre_member_list(struct cofre *c, struct cofre_reply **ret_reply)
 }
 
 int cofre_member_add(struct cofre *c, const char *const *peer_urls,
-                     size_t peer_url_count, bool as_learner,
-                     uint64_t *ret_id)
+                     size_t peer_url_count, bool as_learner, uint64_t *ret_id)
 {
     struct cofre_reply *reply = NULL;
     struct arena arena;
@@ -71,9 +70,8 @@ int cofre_status(struct cofre *c, struct cofre_status *ret_status)
     struct cofre_reply *reply = NULL;
     Pb__StatusRequest request;
     pb__status_request__init(&request);
-    int code =
-        cofre_call(c, "/etcdserverpb.Maintenance/Status", &request.base,
-                   &pb__status_response__descriptor, &reply);
+    int code = cofre_call(c, "/etcdserverpb.Maintenance/Status", &request.base,
+                          &pb__status_response__descriptor, &reply);
     if (code != COFRE_OK) {
         return code;
     }

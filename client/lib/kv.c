@@ -82,8 +82,7 @@ static void give(struct cofre_reply *reply, struct cofre_reply **ret_reply)
     }
 }
 
-int cofre_put(struct cofre *c, struct cofre_bytes key,
-              struct cofre_bytes value,
+int cofre_put(struct cofre *c, struct cofre_bytes key, struct cofre_bytes value,
               const struct cofre_put_options *options,
               struct cofre_reply **ret_reply)
 {

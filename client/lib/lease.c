@@ -48,10 +48,9 @@ int cofre_lease_keep_alive(struct cofre *c, int64_t id, int64_t *ret_ttl_s)
     Pb__LeaseKeepAliveRequest request;
     pb__lease_keep_alive_request__init(&request);
     request.id = id;
-    int code = cofre_stream(c, "/etcdserverpb.Lease/LeaseKeepAlive",
-                            &request.base, false, true,
-                            &pb__lease_keep_alive_response__descriptor,
-                            take_ttl, &ttl_s);
+    int code = cofre_stream(
+        c, "/etcdserverpb.Lease/LeaseKeepAlive", &request.base, false, true,
+        &pb__lease_keep_alive_response__descriptor, take_ttl, &ttl_s);
     if (code == COFRE_OK) {
         *ret_ttl_s = ttl_s;
     }

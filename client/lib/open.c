@@ -78,8 +78,7 @@ int client_parse_endpoint(const char *text, struct net_address *ret_address)
     if (strncmp(text, "http://", 7) == 0) {
         return host_port(text + 7, ret_address);
     }
-    if (strncmp(text, "https://", 8) == 0 ||
-        strncmp(text, "unixs:", 6) == 0) {
+    if (strncmp(text, "https://", 8) == 0 || strncmp(text, "unixs:", 6) == 0) {
         return ERR_UNSUPPORTED;
     }
     if (strncmp(text, "unix:", 5) == 0) {
@@ -152,9 +151,8 @@ int cofre_open(const struct cofre_config *config, struct cofre **ret_client)
     c->dial_timeout_ms =
         config->dial_timeout_ms ? config->dial_timeout_ms : 2000;
     c->call_timeout_ms = config->call_timeout_ms;
-    c->request_bytes_max = config->request_bytes_max
-                               ? config->request_bytes_max
-                               : CLIENT_REQUEST_BYTES_MAX;
+    c->request_bytes_max = config->request_bytes_max ? config->request_bytes_max
+                                                     : CLIENT_REQUEST_BYTES_MAX;
     c->user = copy(config->user);
     c->password = copy(config->password);
     c->token = copy(config->token);
@@ -208,8 +206,7 @@ struct grpc_channel *client_channel(struct cofre *c, size_t index)
 {
     struct client_endpoint *e = &c->endpoints[index];
     if (!e->channel) {
-        e->channel =
-            grpc_channel_new(c->loop, &e->address, c->dial_timeout_ms);
+        e->channel = grpc_channel_new(c->loop, &e->address, c->dial_timeout_ms);
     }
     return e->channel;
 }

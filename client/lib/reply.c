@@ -3,11 +3,11 @@
 #include "base/mem.h"
 #include "client.h"
 
-#define INDEX_TYPE(r, pb_type, pb_descriptor, body)                          \
-    if ((r)->message->descriptor == &(pb_descriptor)) {                      \
-        pb_type *m = (pb_type *)(void *)(r)->message;                        \
-        (r)->header = m->header;                                             \
-        body                                                                 \
+#define INDEX_TYPE(r, pb_type, pb_descriptor, body)     \
+    if ((r)->message->descriptor == &(pb_descriptor)) { \
+        pb_type *m = (pb_type *)(void *)(r)->message;   \
+        (r)->header = m->header;                        \
+        body                                            \
     }
 
 /* The pairs of all gets of a transaction, in order. */
@@ -49,8 +49,8 @@ void client_reply_index(struct cofre_reply *r)
                })
     INDEX_TYPE(r, Pb__TxnResponse, pb__txn_response__descriptor,
                { index_txn(r, m); })
-    INDEX_TYPE(r, Pb__MemberListResponse,
-               pb__member_list_response__descriptor, {
+    INDEX_TYPE(r, Pb__MemberListResponse, pb__member_list_response__descriptor,
+               {
                    r->members = m->members;
                    r->member_count = m->n_members;
                })

@@ -39,8 +39,7 @@ static int write_all(int fd, const uint8_t *data, size_t size)
     return 0;
 }
 
-static void hash_but_tail(struct download *d, const uint8_t *data,
-                          size_t size)
+static void hash_but_tail(struct download *d, const uint8_t *data, size_t size)
 {
     if (size >= SUM_SIZE) {
         EVP_DigestUpdate(d->hash, d->tail, d->tail_size);
@@ -80,9 +79,8 @@ static bool sum_fits(struct download *d)
 {
     uint8_t sum[EVP_MAX_MD_SIZE];
     unsigned size = 0;
-    return EVP_DigestFinal_ex(d->hash, sum, &size) == 1 &&
-           size == SUM_SIZE && d->tail_size == SUM_SIZE &&
-           memcmp(sum, d->tail, SUM_SIZE) == 0;
+    return EVP_DigestFinal_ex(d->hash, sum, &size) == 1 && size == SUM_SIZE &&
+           d->tail_size == SUM_SIZE && memcmp(sum, d->tail, SUM_SIZE) == 0;
 }
 
 int cofre_snapshot(struct cofre *c, int fd, void (*opened)(void *ctx),
@@ -102,8 +100,7 @@ int cofre_snapshot(struct cofre *c, int fd, void (*opened)(void *ctx),
         }
         code = cofre_stream(c, "/etcdserverpb.Maintenance/Snapshot",
                             &request.base, true, true,
-                            &pb__snapshot_response__descriptor, take_blob,
-                            &d);
+                            &pb__snapshot_response__descriptor, take_blob, &d);
     }
     if (code == COFRE_OK && d.error != 0) {
         code = client_error(c, COFRE_UNKNOWN, strerror(d.error));

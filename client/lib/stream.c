@@ -26,8 +26,8 @@ static void stream_message(void *ctx, struct slice message)
     struct arena arena;
     arena_init(&arena);
     ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
-    ProtobufCMessage *m = protobuf_c_message_unpack(
-        s->answer, &allocator, message.size, message.data);
+    ProtobufCMessage *m = protobuf_c_message_unpack(s->answer, &allocator,
+                                                    message.size, message.data);
     if (!m) {
         s->code = COFRE_INTERNAL;
         s->declined = true;
@@ -117,8 +117,7 @@ int cofre_stream(struct cofre *c, const char *path,
     }
     code = s.code;
     if (code != COFRE_OK) {
-        client_error(c, code,
-                     s.text ? s.text : "an answer cannot be read");
+        client_error(c, code, s.text ? s.text : "an answer cannot be read");
     }
     free(s.text);
     return code;

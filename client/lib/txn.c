@@ -108,9 +108,8 @@ static Pb__RequestOp *operation(struct cofre_txn *t, bool on_success)
     return op;
 }
 
-void cofre_txn_put(struct cofre_txn *t, bool on_success,
-                   struct cofre_bytes key, struct cofre_bytes value,
-                   int64_t lease)
+void cofre_txn_put(struct cofre_txn *t, bool on_success, struct cofre_bytes key,
+                   struct cofre_bytes value, int64_t lease)
 {
     Pb__RequestOp *op = operation(t, on_success);
     op->request_case = PB__REQUEST_OP__REQUEST_REQUEST_PUT;
@@ -133,8 +132,8 @@ void cofre_txn_delete(struct cofre_txn *t, bool on_success,
     op->request_delete_range->range_end = keep(t, range_end);
 }
 
-void cofre_txn_get(struct cofre_txn *t, bool on_success,
-                   struct cofre_bytes key, struct cofre_bytes range_end)
+void cofre_txn_get(struct cofre_txn *t, bool on_success, struct cofre_bytes key,
+                   struct cofre_bytes range_end)
 {
     Pb__RequestOp *op = operation(t, on_success);
     op->request_case = PB__REQUEST_OP__REQUEST_REQUEST_RANGE;
@@ -144,8 +143,8 @@ void cofre_txn_get(struct cofre_txn *t, bool on_success,
     op->request_range->range_end = keep(t, range_end);
 }
 
-int cofre_txn_commit(struct cofre *c, struct cofre_txn *t,
-                     bool *ret_succeeded, struct cofre_reply **ret_reply)
+int cofre_txn_commit(struct cofre *c, struct cofre_txn *t, bool *ret_succeeded,
+                     struct cofre_reply **ret_reply)
 {
     struct cofre_reply *reply = NULL;
     Pb__TxnRequest request;

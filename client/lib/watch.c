@@ -17,6 +17,7 @@ struct watch {
     Pb__WatchCreateRequest create;
     int64_t id; /* -1: not answered yet */
     int64_t next_revision;
+    void *ctx;
 };
 
 struct cofre_watcher {
@@ -43,7 +44,8 @@ static void send_create(struct cofre_watcher *w, struct watch *watch)
 
 static struct watch *find(struct cofre_watcher *w, int64_t id)
 {
-    list_each(it, safe, &w->watches) {
+    list_each(it, safe, &w->watches)
+    {
         struct watch *watch = container_of(it, struct watch, link);
         if (watch->id == id) {
             return watch;
@@ -59,10 +61,12 @@ static void watch_free(struct watch *watch)
     free(watch);
 }
 
-static void tell(struct cofre_watcher *w, const Pb__WatchResponse *m)
+static void tell(struct cofre_watcher *w, void *watch_ctx,
+                 const Pb__WatchResponse *m)
 {
     struct cofre_watch_news news = {
         .watch_id = m->watch_id,
+        .watch_ctx = watch_ctx,
         .header = client_header(m->header),
         .progress = m->n_events == 0 && !m->canceled,
         .canceled = m->canceled,
@@ -77,6 +81,7 @@ static void tell(struct cofre_watcher *w, const Pb__WatchResponse *m)
 static void deliver(struct cofre_watcher *w, const Pb__WatchResponse *m)
 {
     struct watch *watch = find(w, m->created ? -1 : m->watch_id);
+    void *watch_ctx = watch ? watch->ctx : NULL;
     if (m->created && watch) {
         watch->id = m->watch_id;
         if (watch->next_revision == 0 && m->header) {
@@ -91,7 +96,7 @@ static void deliver(struct cofre_watcher *w, const Pb__WatchResponse *m)
         watch_free(watch);
     }
     if (m->canceled || !m->created) {
-        tell(w, m);
+        tell(w, watch_ctx, m);
     }
 }
 
@@ -136,15 +141,14 @@ static void watch_status(void *ctx, enum grpc_code code, const char *text)
     struct cofre_watcher *w = ctx;
     struct cofre *c = w->client;
     w->call = NULL;
-    if (code != GRPC_UNAVAILABLE && code != GRPC_INTERNAL &&
-        code != GRPC_OK) {
+    if (code != GRPC_UNAVAILABLE && code != GRPC_INTERNAL && code != GRPC_OK) {
         watch_end(w, (int)code, text);
         return;
     }
     c->current = (c->current + 1) % c->endpoint_count;
     timer_start(w->resume, w->resume_ms, 0);
-    w->resume_ms = w->resume_ms * 2 > RESUME_MS_MAX ? RESUME_MS_MAX
-                                                    : w->resume_ms * 2;
+    w->resume_ms =
+        w->resume_ms * 2 > RESUME_MS_MAX ? RESUME_MS_MAX : w->resume_ms * 2;
 }
 
 static void begin(void *ctx)
@@ -160,15 +164,15 @@ static void begin(void *ctx)
     w->call = grpc_client_start(client_channel(c, c->current),
                                 "/etcdserverpb.Watch/Watch", metadata, 0,
                                 &handler, w);
-    list_each(it, safe, &w->watches) {
+    list_each(it, safe, &w->watches)
+    {
         send_create(w, container_of(it, struct watch, link));
     }
 }
 
 struct cofre_watcher *
 cofre_watcher_new(struct cofre *c,
-                  void (*on_news)(void *ctx,
-                                  const struct cofre_watch_news *n),
+                  void (*on_news)(void *ctx, const struct cofre_watch_news *n),
                   void *ctx)
 {
     struct cofre_watcher *w = mem_zalloc(sizeof *w);
@@ -190,7 +194,8 @@ void cofre_watcher_free(struct cofre_watcher *w)
         grpc_client_cancel(w->call);
     }
     timer_free(w->resume);
-    list_each(it, safe, &w->watches) {
+    list_each(it, safe, &w->watches)
+    {
         watch_free(container_of(it, struct watch, link));
     }
     free(w);
@@ -247,6 +252,7 @@ int cofre_watch_add(struct cofre_watcher *w, struct cofre_bytes key,
     set_filters(watch, o);
     watch->id = -1;
     watch->next_revision = o->start_revision;
+    watch->ctx = o->ctx;
     bool first = list_empty(&w->watches) && !w->call;
     list_append(&w->watches, &watch->link);
     if (w->call) {
@@ -273,8 +279,7 @@ int cofre_watch_progress(struct cofre_watcher *w)
     return COFRE_OK;
 }
 
-struct cofre_event cofre_watch_event(const struct cofre_watch_news *n,
-                                     size_t i)
+struct cofre_event cofre_watch_event(const struct cofre_watch_news *n, size_t i)
 {
     const Pb__WatchResponse *m =
         (const Pb__WatchResponse *)(const void *)n->message;

@@ -39,12 +39,17 @@ static void recycle(struct grpc_call *c)
     arena_release(&c->scratch);
     buf_release(&c->reader.body);
     buf_release(&c->inflated);
+    grpc_call_count_partial(c);
     s->call_count--;
     if (s->free_call_count < GRPC_FREE_CALLS_MAX && !s->is_freed) {
         arena_reset(&c->arena);
         c->next_free = s->free_calls;
         s->free_calls = c;
         s->free_call_count++;
+        if (s->free_call_count > GRPC_FREE_CALLS_KEPT && !s->is_trimming) {
+            s->is_trimming = true;
+            timer_start(s->trim_timer, GRPC_TRIM_MS, 0);
+        }
         return;
     }
     release_call(c);
@@ -61,6 +66,25 @@ void grpc_call_trim(struct grpc_server *s, uint32_t keep)
         s->free_call_count--;
         release_call(c);
     }
+}
+
+/* Halves the store, so that a rush leaves little behind. */
+void grpc_call_trim_slowly(void *server)
+{
+    struct grpc_server *s = server;
+    uint32_t half = s->free_call_count / 2;
+    grpc_call_trim(s,
+                   half > GRPC_FREE_CALLS_KEPT ? half : GRPC_FREE_CALLS_KEPT);
+    s->is_trimming = s->free_call_count > GRPC_FREE_CALLS_KEPT;
+    if (s->is_trimming) {
+        timer_start(s->trim_timer, GRPC_TRIM_MS, 0);
+    }
+}
+
+void grpc_call_count_partial(struct grpc_call *c)
+{
+    c->server->partial_bytes += c->reader.body.capacity - c->partial_bytes;
+    c->partial_bytes = c->reader.body.capacity;
 }
 
 bool grpc_call_begin(struct grpc_call *c)
@@ -133,12 +157,14 @@ void *grpc_call_ctx(const struct grpc_call *c)
 struct slice grpc_call_metadata(const struct grpc_call *c, const char *key)
 {
     struct slice name = slice_str(key);
+    struct slice value = {NULL, 0};
+    /* The list begins with what came last; the first to come counts. */
     for (const struct grpc_header *h = c->metadata; h; h = h->next) {
         if (slice_eq(h->name, name)) {
-            return h->value;
+            value = h->value;
         }
     }
-    return (struct slice){NULL, 0};
+    return value;
 }
 
 const char *grpc_call_remote(const struct grpc_call *c)

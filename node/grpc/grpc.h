@@ -108,7 +108,9 @@ void *grpc_call_user(const struct grpc_call *c); /* of the method */
 struct arena *grpc_call_arena(struct grpc_call *c);
 void grpc_call_set_ctx(struct grpc_call *c, void *ctx);
 void *grpc_call_ctx(const struct grpc_call *c);
-/* Metadata value of a lower-case key; size 0 and data NULL when absent. */
+/* Metadata value of a lower-case key, the first if there are several; size 0
+ * and data NULL when absent. Not kept: what only transport looks at (te,
+ * content-type, user-agent, grpc-*, host, :authority ...). */
 struct slice grpc_call_metadata(const struct grpc_call *c, const char *key);
 const char *grpc_call_remote(const struct grpc_call *c);
 /* loop_now_ns() at which it must be over; 0: none. */

@@ -10,6 +10,12 @@
 enum {
     GRPC_PREFIX_BYTES = 5,
     GRPC_FREE_CALLS_MAX = 1024,
+    GRPC_FREE_CALLS_KEPT = 64, /* when nothing happens */
+    GRPC_TRIM_MS = 2000,
+    /* Answers that a client may leave unread before it is not read. */
+    GRPC_UNREAD_FRAMES_MAX = 10000,
+    /* Pieces of messages not yet whole, of all calls together. */
+    GRPC_PARTIAL_BYTES_MAX = 128 << 20,
     GRPC_STOP_MS = 800,
     GRPC_STRIKES_MAX = 2,
 };
@@ -45,6 +51,7 @@ struct grpc_call {
     struct grpc_header *metadata;
     struct grpc_head head;
     struct grpc_reader reader;
+    size_t partial_bytes; /* of the reader, as the server has counted it */
     struct buf inflated;
     struct slice message;    /* while on_message runs */
     bool message_is_lasting; /* it lives as long as the call anyway */
@@ -72,10 +79,11 @@ struct grpc_conn {
     struct timer *keepalive;
     uint64_t read_ms;      /* when bytes came last */
     uint64_t ping_seen_ms; /* the peer's last PING */
+    uint32_t sent_at_ping; /* frames we had sent when it came */
     uint8_t strikes;
-    bool has_answered; /* sent something since that PING */
-    bool is_pinging;   /* our PING is out */
+    bool is_pinging; /* our PING is out */
     bool is_leaving;
+    bool is_paused; /* it does not read, so it is not read */
 };
 
 struct grpc_server {
@@ -88,6 +96,9 @@ struct grpc_server {
     struct grpc_call *free_calls;
     uint32_t free_call_count;
     uint32_t call_count; /* that exist and are not free */
+    size_t partial_bytes;
+    struct timer *trim_timer;
+    bool is_trimming;
     struct wheel wheel;
     struct timer *wheel_timer;
     uint64_t wheel_armed_ms; /* 0: not */
@@ -119,6 +130,9 @@ struct grpc_call *grpc_call_new(struct grpc_conn *gc);
 void grpc_call_settle(struct grpc_call *c, enum grpc_code code);
 void grpc_call_end(struct grpc_call *c); /* on_end, once */
 void grpc_call_trim(struct grpc_server *s, uint32_t keep);
+void grpc_call_trim_slowly(void *server);
+/* Keeps the server's count of what messages in pieces take. */
+void grpc_call_count_partial(struct grpc_call *c);
 void grpc_server_release(struct grpc_server *s);
 /* False: an interceptor has answered. */
 bool grpc_call_begin(struct grpc_call *c);
@@ -153,6 +167,7 @@ void grpc_deadline_fire(void *ctx);
 struct slice grpc_status_encode(struct arena *a, const char *text);
 /* The other way, in place; returns the size. */
 size_t grpc_status_decode(char *text, size_t size);
+bool grpc_status_is_utf8(struct slice s);
 /* Go's %q. */
 const char *grpc_status_quote(struct arena *a, struct slice s);
 

@@ -86,10 +86,20 @@ void grpc_receive_data(struct h2_stream *st, struct slice data)
                                      c->reader.length, max));
             return;
         }
+        if (c->reader.body.capacity != c->partial_bytes) {
+            grpc_call_count_partial(c);
+        }
         if (rc == 0) {
-            return;
+            break;
         }
         deliver(c, flag, message);
+    }
+    if (c->server->partial_bytes > GRPC_PARTIAL_BYTES_MAX &&
+        grpc_reader_is_cut(&c->reader)) {
+        grpc_finish(c, GRPC_RESOURCE_EXHAUSTED,
+                    "grpc: too many bytes of incomplete messages");
+        buf_release(&c->reader.body);
+        grpc_call_count_partial(c);
     }
 }
 

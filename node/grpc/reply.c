@@ -70,7 +70,6 @@ static void write_chunk(struct grpc_call *c, struct h2_chunk *chunk,
     struct grpc_server_stats *stats = &c->server->stats;
     stats->bytes_sent += message_size;
     stats->messages_sent++;
-    c->conn->has_answered = true;
     if (!c->stream.is_responded) {
         send_head(c);
     }
@@ -135,7 +134,6 @@ void grpc_finish(struct grpc_call *c, enum grpc_code code, const char *text)
     if (!grpc_call_alive(c)) {
         return;
     }
-    c->conn->has_answered = true;
     grpc_call_settle(c, code);
     if (c->stream.is_responded) {
         if (code == GRPC_OK) {

@@ -42,7 +42,8 @@ static void leave(struct grpc_conn *gc, uint32_t code, const char *debug)
 }
 
 /* A client that pings too often is sent away, as the API promises; more
- * leniently than etcd does, since some ping without calls. */
+ * leniently than etcd does, since some ping without calls. While we send,
+ * every ping is welcome: clients measure the line with them. */
 static void on_ping(void *ctx, bool is_ack)
 {
     struct grpc_conn *gc = ctx;
@@ -51,12 +52,13 @@ static void on_ping(void *ctx, bool is_ack)
     if (is_ack) {
         return;
     }
-    if (gc->has_answered || !gc->ping_seen_ms) {
+    uint32_t sent = h2_session_sent_count(gc->h2);
+    if (sent != gc->sent_at_ping || !gc->ping_seen_ms) {
         gc->strikes = 0;
     } else if (now - gc->ping_seen_ms < config->keepalive_min_time_ms) {
         gc->strikes++;
     }
-    gc->has_answered = false;
+    gc->sent_at_ping = sent;
     gc->ping_seen_ms = now;
     if (gc->strikes > GRPC_STRIKES_MAX) {
         leave(gc, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
@@ -90,6 +92,10 @@ static void on_data(void *ctx, struct slice data)
     gc->read_ms = loop_now_ms(gc->server->loop);
     if (h2_session_recv(gc->h2, data) != 0) {
         conn_close(gc->conn, true);
+    } else if (conn_backlog(gc->conn) &&
+               h2_session_frame_count(gc->h2) > GRPC_UNREAD_FRAMES_MAX) {
+        gc->is_paused = true;
+        conn_pause(gc->conn, true);
     }
 }
 
@@ -97,6 +103,11 @@ static bool on_flush(void *ctx, struct buf *out)
 {
     struct grpc_conn *gc = ctx;
     bool more = h2_session_send(gc->h2, out, NET_FLUSH_BYTES);
+    if (gc->is_paused &&
+        h2_session_frame_count(gc->h2) < GRPC_UNREAD_FRAMES_MAX / 2) {
+        gc->is_paused = false;
+        conn_pause(gc->conn, false);
+    }
     if (more) {
         return true;
     }
@@ -176,6 +187,7 @@ struct grpc_server *grpc_server_new(struct loop *l,
     list_init(&s->conns);
     wheel_init(&s->wheel, loop_now_ms(l));
     s->wheel_timer = timer_new(l, grpc_deadline_fire, s);
+    s->trim_timer = timer_new(l, grpc_call_trim_slowly, s);
     grpc_methods_build(s);
     return s;
 }
@@ -271,10 +283,11 @@ void grpc_server_free(struct grpc_server *s)
         conn_close(gc->conn, false);
         free_conn(gc);
     }
+    s->is_freed = true; /* from here on calls are not kept */
     grpc_call_trim(s, 0);
     timer_free(s->wheel_timer);
+    timer_free(s->trim_timer);
     timer_free(s->stop_timer);
-    s->is_freed = true;
     if (s->call_count == 0) {
         grpc_server_release(s);
     }

@@ -51,6 +51,18 @@ static size_t utf8_size(struct slice s)
     return is_bad ? 0 : n;
 }
 
+bool grpc_status_is_utf8(struct slice s)
+{
+    while (s.size) {
+        size_t n = utf8_size(s);
+        if (n == 0) {
+            return false;
+        }
+        s = slice_from(s, n);
+    }
+    return true;
+}
+
 static char *put_percent(char *at, const char *bytes, size_t size)
 {
     static const char hex[] = "0123456789ABCDEF";

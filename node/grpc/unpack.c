@@ -112,17 +112,62 @@ static bool is_shallow(const ProtobufCMessageDescriptor *d, struct slice s,
     return true;
 }
 
-static void fail(struct grpc_call *c)
+/* ---- strings must be UTF-8 ---- */
+
+static bool is_message_utf8(const ProtobufCMessage *m);
+
+static bool is_value_utf8(const ProtobufCFieldDescriptor *f, const void *v)
+{
+    const void *p = *(const void *const *)v;
+    if (!p) {
+        return true;
+    }
+    return f->type == PROTOBUF_C_TYPE_MESSAGE
+               ? is_message_utf8(p)
+               : grpc_status_is_utf8(slice_str(p));
+}
+
+static bool is_field_utf8(const ProtobufCFieldDescriptor *f, const char *m)
+{
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        size_t n = *(const size_t *)(m + f->quantifier_offset);
+        const char *const *values =
+            *(const char *const *const *)(m + f->offset);
+        for (size_t i = 0; i < n; i++) {
+            if (!is_value_utf8(f, &values[i])) {
+                return false;
+            }
+        }
+        return true;
+    }
+    bool is_other = (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+                    *(const uint32_t *)(m + f->quantifier_offset) != f->id;
+    return is_other || is_value_utf8(f, m + f->offset);
+}
+
+/* As deep as is_shallow() allows. */
+static bool is_message_utf8(const ProtobufCMessage *m)
+{
+    const ProtobufCMessageDescriptor *d = m->descriptor;
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+        if ((f->type == PROTOBUF_C_TYPE_STRING ||
+             f->type == PROTOBUF_C_TYPE_MESSAGE) &&
+            !is_field_utf8(f, (const char *)m)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void fail(struct grpc_call *c, const char *why)
 {
     const char *what = grpc_call_is_unary(c)
                            ? "grpc: error unmarshalling request: "
                            : "grpc: failed to unmarshal the received "
                              "message: ";
     grpc_finish(c, GRPC_INTERNAL,
-                arena_printf(&c->arena,
-                             "%sproto:\xc2\xa0"
-                             "cannot parse invalid wire-format data",
-                             what));
+                arena_printf(&c->arena, "%sproto:\xc2\xa0%s", what, why));
 }
 
 void *grpc_unpack(struct grpc_call *c, const ProtobufCMessageDescriptor *d,
@@ -136,7 +181,10 @@ void *grpc_unpack(struct grpc_call *c, const ProtobufCMessageDescriptor *d,
         m = protobuf_c_message_unpack(d, &a, message.size, message.data);
     }
     if (!m) {
-        fail(c);
+        fail(c, "cannot parse invalid wire-format data");
+    } else if (!is_message_utf8(m)) {
+        fail(c, "string field contains invalid UTF-8");
+        m = NULL;
     }
     return m;
 }

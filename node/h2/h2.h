@@ -114,6 +114,10 @@ void h2_session_ping(struct h2_session *s);
 /* No new streams; open ones go on. */
 void h2_session_goaway(struct h2_session *s, uint32_t code, const char *debug);
 uint32_t h2_session_stream_count(const struct h2_session *s);
+/* Frames that wait to be sent, DATA apart. */
+size_t h2_session_frame_count(const struct h2_session *s);
+/* HEADERS and DATA frames sent so far. */
+uint32_t h2_session_sent_count(const struct h2_session *s);
 /* `visit` may end or reset the stream, not free it. */
 void h2_session_each(struct h2_session *s,
                      void (*visit)(struct h2_stream *st, void *ctx), void *ctx);

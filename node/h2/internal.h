@@ -15,6 +15,7 @@ struct h2_session {
     struct h2_stream *current; /* the last one looked up */
     uint32_t stream_count;
     uint32_t early_count; /* streams with is_early */
+    uint32_t sent_count;  /* HEADERS and DATA frames, ever */
     uint32_t head_bytes;  /* of the header block being read */
     bool is_client;
     bool is_going; /* GOAWAY seen or sent */

@@ -126,6 +126,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *ctx)
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *ctx)
 {
     struct h2_session *s = ctx;
+    s->sent_count += f->hd.type <= NGHTTP2_HEADERS;
     if (s->early_count && f->hd.type == NGHTTP2_HEADERS &&
         (f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         struct h2_stream *st = find(s, f->hd.stream_id);
@@ -314,6 +315,16 @@ void h2_session_goaway(struct h2_session *s, uint32_t code, const char *debug)
                           nghttp2_session_get_last_proc_stream_id(s->ng), code,
                           (const uint8_t *)debug, strlen(debug));
     h2_session_notify(s);
+}
+
+size_t h2_session_frame_count(const struct h2_session *s)
+{
+    return nghttp2_session_get_outbound_queue_size(s->ng);
+}
+
+uint32_t h2_session_sent_count(const struct h2_session *s)
+{
+    return s->sent_count;
 }
 
 uint32_t h2_session_stream_count(const struct h2_session *s)

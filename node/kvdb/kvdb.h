@@ -25,12 +25,12 @@
 #include "base/slice.h"
 
 enum kvdb_table {
-    KVDB_REV,        /* mvcc: revision -> record */
-    KVDB_INDEX,      /* mvcc: key -> its revisions */
-    KVDB_LONG_KEY,   /* mvcc: keys too long for LMDB */
-    KVDB_LEASE_KEY,  /* mvcc: (lease, revision) of keys under a lease */
-    KVDB_STATE,      /* ours: applied index, identity, format ... */
-    KVDB_META,       /* from here on: the snapshot's buckets */
+    KVDB_REV,       /* mvcc: revision -> record */
+    KVDB_INDEX,     /* mvcc: key -> its revisions */
+    KVDB_LONG_KEY,  /* mvcc: keys too long for LMDB */
+    KVDB_LEASE_KEY, /* mvcc: (lease, revision) of keys under a lease */
+    KVDB_STATE,     /* ours: applied index, identity, format ... */
+    KVDB_META,      /* from here on: the snapshot's buckets */
     KVDB_LEASE,
     KVDB_ALARM,
     KVDB_AUTH,
@@ -69,8 +69,7 @@ enum {
 };
 void kvdb_stage_put(struct kvdb *db, enum kvdb_table table, struct slice key,
                     struct slice value);
-void kvdb_stage_del(struct kvdb *db, enum kvdb_table table,
-                    struct slice key);
+void kvdb_stage_del(struct kvdb *db, enum kvdb_table table, struct slice key);
 /* Every row of the table and later, staged before this call, goes. */
 void kvdb_stage_clear(struct kvdb *db, enum kvdb_table table);
 

@@ -132,8 +132,7 @@ static int open_env(struct kvdb *db, bool no_fsync)
         rc = open_env_once(db, flags, map_bytes);
     }
     if (rc != 0) {
-        return kvdb_fail(kvdb_err(rc), "%s: %s", db->path,
-                         mdb_strerror(rc));
+        return kvdb_fail(kvdb_err(rc), "%s: %s", db->path, mdb_strerror(rc));
     }
     return 0;
 }
@@ -159,15 +158,14 @@ static int fill_to_size(struct kvdb *db)
 static int check_format(struct kvdb *db, MDB_txn *txn, bool is_new)
 {
     MDB_val key = {sizeof FORMAT_KEY - 1, (void *)(uintptr_t)FORMAT_KEY};
-    MDB_val value = {sizeof FORMAT_VALUE - 1,
-                     (void *)(uintptr_t)FORMAT_VALUE};
+    MDB_val value = {sizeof FORMAT_VALUE - 1, (void *)(uintptr_t)FORMAT_VALUE};
     if (is_new) {
         return mdb_put(txn, db->dbi[KVDB_STATE], &key, &value, 0);
     }
     MDB_val found;
     int rc = mdb_get(txn, db->dbi[KVDB_STATE], &key, &found);
-    if (rc == 0 && slice_eq_str(slice_of(found.mv_data, found.mv_size),
-                                FORMAT_VALUE)) {
+    if (rc == 0 &&
+        slice_eq_str(slice_of(found.mv_data, found.mv_size), FORMAT_VALUE)) {
         return 0;
     }
     return rc == 0 || rc == MDB_NOTFOUND ? MDB_VERSION_MISMATCH : rc;
@@ -204,8 +202,7 @@ static int open_tables(struct kvdb *db)
                          db->path);
     }
     if (rc != 0) {
-        return kvdb_fail(kvdb_err(rc), "%s: %s", db->path,
-                         mdb_strerror(rc));
+        return kvdb_fail(kvdb_err(rc), "%s: %s", db->path, mdb_strerror(rc));
     }
     return 0;
 }

@@ -35,8 +35,7 @@ int kvdb_each(struct kvdb *db, enum kvdb_table table,
     MDB_val k;
     MDB_val v;
     int err = 0;
-    while (err == 0 &&
-           (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+    while (err == 0 && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
         err = row(ctx, slice_of(k.mv_data, k.mv_size),
                   slice_of(v.mv_data, v.mv_size));
     }

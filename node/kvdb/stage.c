@@ -23,9 +23,8 @@ enum row_kind {
     ROW_CLEAR,
 };
 
-static void append(struct kvdb *db, enum row_kind kind,
-                   enum kvdb_table table, struct slice key,
-                   struct slice value)
+static void append(struct kvdb *db, enum row_kind kind, enum kvdb_table table,
+                   struct slice key, struct slice value)
 {
     struct kvdb_stage *s = &db->stage;
     size_t more = ROW_HEADER_SIZE + key.size + value.size;
@@ -60,8 +59,7 @@ void kvdb_stage_put(struct kvdb *db, enum kvdb_table table, struct slice key,
     append(db, ROW_PUT, table, key, value);
 }
 
-void kvdb_stage_del(struct kvdb *db, enum kvdb_table table,
-                    struct slice key)
+void kvdb_stage_del(struct kvdb *db, enum kvdb_table table, struct slice key)
 {
     assert(key.size > 0 && key.size <= KVDB_KEY_SIZE_MAX);
     append(db, ROW_DEL, table, key, (struct slice){0});

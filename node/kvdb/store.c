@@ -113,8 +113,8 @@ static void hand_back(struct kvdb *db, struct kvdb_job *job, int err)
 /* False when the box is closed and empty. */
 static bool take_letters(struct kvdb *db)
 {
-    struct letter *l = db->first ? mailbox_take(&db->inbox)
-                                 : mailbox_wait(&db->inbox);
+    struct letter *l =
+        db->first ? mailbox_take(&db->inbox) : mailbox_wait(&db->inbox);
     while (l) {
         struct letter *next = l->next;
         enqueue(db, l);

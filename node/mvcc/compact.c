@@ -36,8 +36,8 @@ int mvcc_compact_read(MDB_txn *txn, MDB_dbi meta, const char *row,
     }
     uint64_t sub;
     bool tombstone;
-    return mvcc_image_rev_decode(slice_of(v.mv_data, v.mv_size),
-                                 ret_revision, &sub, &tombstone);
+    return mvcc_image_rev_decode(slice_of(v.mv_data, v.mv_size), ret_revision,
+                                 &sub, &tombstone);
 }
 
 static int write_finished(struct mvcc_compaction *c, MDB_txn *txn)
@@ -51,8 +51,7 @@ static int write_finished(struct mvcc_compaction *c, MDB_txn *txn)
 
 static int compact_run(struct kvdb_job *job, MDB_txn *txn)
 {
-    struct mvcc_compaction *c =
-        container_of(job, struct mvcc_compaction, job);
+    struct mvcc_compaction *c = container_of(job, struct mvcc_compaction, job);
     if (atomic_load(&c->m->stopping)) {
         return ERR_CANCELED;
     }
@@ -76,8 +75,7 @@ static void finish(struct mvcc_compaction *c, int err)
 
 static void compact_done(struct kvdb_job *job, int err)
 {
-    struct mvcc_compaction *c =
-        container_of(job, struct mvcc_compaction, job);
+    struct mvcc_compaction *c = container_of(job, struct mvcc_compaction, job);
     struct mvcc *m = c->m;
     if (err == 0) {
         m->compacted_revision = c->revision;
@@ -119,8 +117,7 @@ static void flushed(void *ctx, int err)
 }
 
 static struct mvcc_compaction *add(struct mvcc *m, int64_t revision,
-                                   void (*done)(void *ctx, int err),
-                                   void *ctx)
+                                   void (*done)(void *ctx, int err), void *ctx)
 {
     struct mvcc_compaction *c = mem_zalloc(sizeof *c);
     c->job = (struct kvdb_job){.run = compact_run, .done = compact_done};

@@ -35,7 +35,7 @@ struct mvcc_compact_walk {
     struct arena keys;
     struct mvcc_compact_entry *entries; /* of the batch, by key and rev */
     size_t entry_count;
-    size_t entry_pos; /* index done up to here */
+    size_t entry_pos;              /* index done up to here */
     struct mvcc_compact_rev *gone; /* records to delete, then by revision */
     size_t gone_count;
     size_t gone_capacity;

@@ -71,8 +71,7 @@ static void add_gone(struct mvcc_compact_walk *w, int64_t main, uint64_t sub)
 {
     if (w->gone_count == w->gone_capacity) {
         w->gone_capacity = w->gone_capacity ? w->gone_capacity * 2 : 1024;
-        w->gone =
-            mem_realloc(w->gone, w->gone_capacity * sizeof w->gone[0]);
+        w->gone = mem_realloc(w->gone, w->gone_capacity * sizeof w->gone[0]);
     }
     w->gone[w->gone_count++] = (struct mvcc_compact_rev){main, sub};
 }
@@ -133,8 +132,7 @@ static int read_batch(struct step *s)
     if (err == 0 && rc != MDB_NOTFOUND) {
         err = kvdb_err(rc);
     }
-    qsort(w->entries, w->entry_count, sizeof w->entries[0],
-          compare_entries);
+    qsort(w->entries, w->entry_count, sizeof w->entries[0], compare_entries);
     return err == ERR_NOT_FOUND ? 0 : err;
 }
 
@@ -186,8 +184,7 @@ static void match_none(struct mvcc_compact_walk *w, struct match *t)
 /* Deletes the versions of a key, oldest first, up to its newest in this
  * batch but not the one that is kept. */
 static int delete_versions(struct step *s, const struct mvcc_row_key *row,
-                           struct match *t,
-                           const struct mvcc_compact_rev *kept)
+                           struct match *t, const struct mvcc_compact_rev *kept)
 {
     struct mvcc_compact_rev last = t->end[-1].rev;
     for (;;) {
@@ -199,8 +196,7 @@ static int delete_versions(struct step *s, const struct mvcc_row_key *row,
             return mvcc_longkey_drop(s->txn, s->w->tables->long_key, row);
         }
         int err = rc ? kvdb_err(rc)
-                     : mvcc_version_decode(slice_of(d.mv_data, d.mv_size),
-                                           &v);
+                     : mvcc_version_decode(slice_of(d.mv_data, d.mv_size), &v);
         if (err != 0) {
             return err;
         }
@@ -227,8 +223,7 @@ static int index_key(struct step *s, size_t first, size_t end)
     struct match t = {w->entries + first, w->entries + end};
     struct mvcc_row_key row;
     struct mvcc_version kept;
-    int err = mvcc_longkey_find(s->txn, w->tables->long_key, t.next->key,
-                                &row);
+    int err = mvcc_longkey_find(s->txn, w->tables->long_key, t.next->key, &row);
     if (err == 0) {
         err = mvcc_index_row(s->index, row.val, w->revision, &kept);
     }

@@ -79,11 +79,10 @@ static struct mvcc_rec *next_slot(struct mvcc_delta *d)
     if (d->rec_count % MVCC_CHUNK_RECS == 0) {
         if (chunk == d->chunk_capacity) {
             d->chunk_capacity = chunk ? chunk * 2 : 16;
-            d->chunks = mem_realloc(d->chunks, d->chunk_capacity *
-                                                   sizeof d->chunks[0]);
+            d->chunks =
+                mem_realloc(d->chunks, d->chunk_capacity * sizeof d->chunks[0]);
         }
-        d->chunks[chunk] =
-            mem_alloc(MVCC_CHUNK_RECS * sizeof(struct mvcc_rec));
+        d->chunks[chunk] = mem_alloc(MVCC_CHUNK_RECS * sizeof(struct mvcc_rec));
     }
     return mvcc_delta_rec(d, d->rec_count++);
 }

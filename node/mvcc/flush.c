@@ -37,20 +37,18 @@ struct step {
 
 static bool step_is_full(const struct step *s)
 {
-    return s->pages + s->bytes / STEP_PAGE_SIZE >=
-           mvcc_flush_limits.pages_max;
+    return s->pages + s->bytes / STEP_PAGE_SIZE >= mvcc_flush_limits.pages_max;
 }
 
 static int append_rec(struct step *s, const struct mvcc_rec *rec)
 {
     uint8_t rev[MVCC_REV_SIZE];
     mvcc_rev_encode(rec->main, rec->sub, rev);
-    struct slice stored = mvcc_record_stored(
-        bytes_slice(rec->record), rec->key_size, rec->tombstone);
+    struct slice stored = mvcc_record_stored(bytes_slice(rec->record),
+                                             rec->key_size, rec->tombstone);
     MDB_val k = {sizeof rev, rev};
     MDB_val v = {MVCC_ROW_HEADER_SIZE + stored.size, NULL};
-    int rc =
-        mdb_cursor_put(s->rev, &k, &v, MDB_APPEND | MDB_RESERVE);
+    int rc = mdb_cursor_put(s->rev, &k, &v, MDB_APPEND | MDB_RESERVE);
     if (rc != 0) {
         return kvdb_err(rc);
     }
@@ -75,8 +73,8 @@ static int append_recs(struct step *s)
     return 0;
 }
 
-static int lease_row(struct step *s, int64_t lease, int64_t main,
-                     uint64_t sub, bool put)
+static int lease_row(struct step *s, int64_t lease, int64_t main, uint64_t sub,
+                     bool put)
 {
     uint8_t row[MVCC_LEASE_KEY_SIZE];
     mvcc_lease_key_encode(lease, main, sub, row);
@@ -99,9 +97,8 @@ static int drop_old_lease(struct step *s, MDB_val row)
     if (err != 0) {
         return err == ERR_NOT_FOUND ? 0 : err;
     }
-    return v.lease && !v.tombstone
-               ? lease_row(s, v.lease, v.main, v.sub, false)
-               : 0;
+    return v.lease && !v.tombstone ? lease_row(s, v.lease, v.main, v.sub, false)
+                                   : 0;
 }
 
 /* Rows of one page lie within a page's length of each other. */
@@ -146,8 +143,8 @@ static size_t collect_chain(struct step *s, struct mvcc_rec *newest)
     for (struct mvcc_rec *rec = newest; rec; rec = rec->prev) {
         if (count == s->chain_capacity) {
             s->chain_capacity = count ? count * 2 : 64;
-            s->chain = mem_realloc(s->chain,
-                                   s->chain_capacity * sizeof s->chain[0]);
+            s->chain =
+                mem_realloc(s->chain, s->chain_capacity * sizeof s->chain[0]);
         }
         s->chain[count++] = rec;
     }
@@ -158,8 +155,7 @@ static int index_key(struct step *s, struct mvcc_rec *newest)
 {
     struct mvcc_row_key row;
     struct slice key = mvcc_rec_key(newest);
-    int err =
-        mvcc_longkey_add(s->txn, s->f->tables->long_key, key, &row);
+    int err = mvcc_longkey_add(s->txn, s->f->tables->long_key, key, &row);
     size_t count = collect_chain(s, newest);
     if (err == 0 && s->chain[count - 1]->prev_leased) {
         err = drop_old_lease(s, row.val);

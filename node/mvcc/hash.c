@@ -87,8 +87,8 @@ static int find_kept(struct mvcc_hash_job *h)
 }
 
 /* Is it what its key shows at the revision? */
-static int is_kept(struct mvcc_hash_job *h, struct slice encoded,
-                   int64_t main, uint64_t sub, bool *ret_kept)
+static int is_kept(struct mvcc_hash_job *h, struct slice encoded, int64_t main,
+                   uint64_t sub, bool *ret_kept)
 {
     struct mvcc_kv kv;
     int err = mvcc_record_decode(encoded, &kv);
@@ -219,8 +219,7 @@ static void flushed(void *ctx, int err)
 }
 
 int mvcc_hash_kv(struct mvcc *m, int64_t revision,
-                 void (*done)(void *ctx, int err,
-                              const struct mvcc_hash *hash),
+                 void (*done)(void *ctx, int err, const struct mvcc_hash *hash),
                  void *ctx)
 {
     if (revision <= 0) {

@@ -24,9 +24,8 @@ static int visit_row(struct history *h, MDB_val rev, MDB_val row)
         return err;
     }
     int64_t main = (int64_t)get_be64(rev.mv_data);
-    struct bytes *record = tombstone
-                               ? mvcc_record_new_tombstone(kv.key, main)
-                               : bytes_copy(encoded);
+    struct bytes *record = tombstone ? mvcc_record_new_tombstone(kv.key, main)
+                                     : bytes_copy(encoded);
     struct mvcc_event event = {
         .tombstone = tombstone,
         .key = mvcc_record_key(record->data, kv.key.size),
@@ -43,8 +42,7 @@ static int visit_row(struct history *h, MDB_val rev, MDB_val row)
 static int visit_rows(struct history *h, int64_t from, int64_t until)
 {
     MDB_cursor *cursor;
-    int rc = mdb_cursor_open(kvdb_reader(h->m->db), h->m->tables.rev,
-                             &cursor);
+    int rc = mdb_cursor_open(kvdb_reader(h->m->db), h->m->tables.rev, &cursor);
     if (rc != 0) {
         return kvdb_err(rc);
     }
@@ -68,8 +66,8 @@ static int visit_rows(struct history *h, int64_t from, int64_t until)
 static void visit_delta(struct history *h, const struct mvcc_delta *d,
                         int64_t from)
 {
-    for (size_t i = mvcc_delta_lower(d, from);
-         !h->ended && i < d->rec_count; i++) {
+    for (size_t i = mvcc_delta_lower(d, from); !h->ended && i < d->rec_count;
+         i++) {
         struct mvcc_rec *rec = mvcc_delta_rec(d, i);
         struct mvcc_event event = {
             .tombstone = rec->tombstone,
@@ -94,8 +92,8 @@ int mvcc_history(struct mvcc *m, int64_t from,
     if (oldest->rec_count == 0) {
         oldest = m->active;
     }
-    int64_t until = oldest->rec_count ? mvcc_delta_rec(oldest, 0)->main
-                                      : INT64_MAX;
+    int64_t until =
+        oldest->rec_count ? mvcc_delta_rec(oldest, 0)->main : INT64_MAX;
     int err = 0;
     if (from < until) {
         err = visit_rows(&h, from < 0 ? 0 : from, until);

@@ -69,8 +69,8 @@ static int source_next_bucket(void *ctx, struct slice *ret_name)
         return ERR_NOT_FOUND;
     }
     image->bucket++;
-    int rc = mdb_cursor_open(image->txn, image->dbi[image->bucket],
-                             &image->cursor);
+    int rc =
+        mdb_cursor_open(image->txn, image->dbi[image->bucket], &image->cursor);
     if (rc == 0) {
         *ret_name = slice_str(buckets[image->bucket].name);
     }
@@ -90,8 +90,8 @@ static int revision_record(struct mvcc_image *image, struct slice rev,
     if (main > image->state.revision) {
         return ERR_NOT_FOUND;
     }
-    size_t size = mvcc_image_rev_encode(main, get_be64(rev.data + 8),
-                                        tombstone, image->key);
+    size_t size = mvcc_image_rev_encode(main, get_be64(rev.data + 8), tombstone,
+                                        image->key);
     *ret_key = slice_of(image->key, size);
     return 0;
 }
@@ -120,21 +120,18 @@ static int source_next_record(void *ctx, struct slice *ret_key,
 static int image_run(struct kvdb_job *job, MDB_txn *txn)
 {
     struct mvcc_image *image = container_of(job, struct mvcc_image, job);
-    int rc =
-        mdb_txn_begin(mdb_txn_env(txn), NULL, MDB_RDONLY, &image->txn);
+    int rc = mdb_txn_begin(mdb_txn_env(txn), NULL, MDB_RDONLY, &image->txn);
     if (rc != 0) {
         image->txn = NULL;
         return kvdb_err(rc);
     }
-    int err =
-        mvcc_state_read(image->txn, image->state_table, &image->state);
+    int err = mvcc_state_read(image->txn, image->state_table, &image->state);
     return err == ERR_NOT_FOUND ? ERR_CORRUPT : err;
 }
 
 static void hand_out(struct mvcc_image *image, int err)
 {
-    void (*ready)(void *ctx, struct mvcc_image *image, int err) =
-        image->ready;
+    void (*ready)(void *ctx, struct mvcc_image *image, int err) = image->ready;
     void *ctx = image->ctx;
     if (err != 0) {
         mvcc_image_close(image);

@@ -48,12 +48,12 @@ static int add_to_bucket(struct mvcc_index *x, MDB_val row)
     }
     if (x->bucket_count == x->bucket_capacity) {
         x->bucket_capacity = x->bucket_capacity ? x->bucket_capacity * 2 : 8;
-        x->bucket = mem_realloc(x->bucket, x->bucket_capacity *
-                                               sizeof x->bucket[0]);
+        x->bucket =
+            mem_realloc(x->bucket, x->bucket_capacity * sizeof x->bucket[0]);
     }
-    x->bucket[x->bucket_count++] = (struct mvcc_index_entry){
-        slice_of(row.mv_data, row.mv_size),
-        slice_of(whole.mv_data, whole.mv_size)};
+    x->bucket[x->bucket_count++] =
+        (struct mvcc_index_entry){slice_of(row.mv_data, row.mv_size),
+                                  slice_of(whole.mv_data, whole.mv_size)};
     return 0;
 }
 
@@ -113,8 +113,7 @@ static int seek_long(struct mvcc_index *x, struct slice key)
 {
     uint8_t first[MVCC_LONG_ROW_SIZE] = {0};
     memcpy(first, key.data, MVCC_SHORT_KEY_SIZE_MAX);
-    int err =
-        seek_row(x, (MDB_val){sizeof first, first}, MDB_SET_RANGE);
+    int err = seek_row(x, (MDB_val){sizeof first, first}, MDB_SET_RANGE);
     while (err == 0 && slice_cmp(x->key, key) < 0) {
         err = mvcc_index_next(x);
     }
@@ -163,8 +162,7 @@ static int last_up_to(MDB_cursor *cursor, MDB_val row, int64_t revision,
         if (rc != 0) {
             return kvdb_err(rc);
         }
-        err =
-            mvcc_version_decode(slice_of(data.mv_data, data.mv_size), &v);
+        err = mvcc_version_decode(slice_of(data.mv_data, data.mv_size), &v);
     }
     if (err == 0) {
         *ret_version = v;
@@ -188,13 +186,13 @@ int mvcc_index_at(struct mvcc_index *x, int64_t revision,
 {
     if (x->in_bucket) {
         struct slice row = x->bucket[x->bucket_pos].row;
-        return mvcc_index_row(
-            x->cursor, (MDB_val){row.size, (void *)(uintptr_t)row.data},
-            revision, ret_version);
+        return mvcc_index_row(x->cursor,
+                              (MDB_val){row.size, (void *)(uintptr_t)row.data},
+                              revision, ret_version);
     }
-    return last_up_to(
-        x->cursor, (MDB_val){x->key.size, (void *)(uintptr_t)x->key.data},
-        revision, ret_version);
+    return last_up_to(x->cursor,
+                      (MDB_val){x->key.size, (void *)(uintptr_t)x->key.data},
+                      revision, ret_version);
 }
 
 int mvcc_index_find(struct mvcc_index *x, struct slice key, int64_t revision,

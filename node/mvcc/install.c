@@ -76,8 +76,7 @@ static int copy_bucket(struct install *in, MDB_txn *txn, size_t *bytes)
         int err =
             image_reader_bucket(in->reader, small_buckets[in->bucket].name);
         if (err != 0) {
-            return err == ERR_NOT_FOUND && in->bucket == 0 ? ERR_CORRUPT
-                                                           : err;
+            return err == ERR_NOT_FOUND && in->bucket == 0 ? ERR_CORRUPT : err;
         }
         in->in_bucket = true;
     }
@@ -116,8 +115,7 @@ static int copy_tables(struct install *in, MDB_txn *txn)
 }
 
 /* A record must be what its place says, and stored as it is hashed. */
-static int check_record(const struct mvcc_kv *kv, int64_t main,
-                        bool tombstone)
+static int check_record(const struct mvcc_kv *kv, int64_t main, bool tombstone)
 {
     if (kv->key.size == 0) {
         /* the mark of a restore that raised the revision */
@@ -155,18 +153,17 @@ static int add_record(struct install *in, struct slice rev,
     if (err != 0) {
         return err;
     }
-    mvcc_delta_append(in->delta,
-                      &(struct mvcc_rec){
-                          .record = bytes_copy(encoded),
-                          .main = main,
-                          .create_revision = kv.create_revision,
-                          .version = kv.version,
-                          .lease = kv.lease,
-                          .sub = (uint32_t)sub,
-                          .key_size = (uint32_t)kv.key.size,
-                          .tombstone = tombstone,
-                          .prev_leased = tombstone || kv.version > 1,
-                      });
+    mvcc_delta_append(in->delta, &(struct mvcc_rec){
+                                     .record = bytes_copy(encoded),
+                                     .main = main,
+                                     .create_revision = kv.create_revision,
+                                     .version = kv.version,
+                                     .lease = kv.lease,
+                                     .sub = (uint32_t)sub,
+                                     .key_size = (uint32_t)kv.key.size,
+                                     .tombstone = tombstone,
+                                     .prev_leased = tombstone || kv.version > 1,
+                                 });
     if (main > in->state.revision) {
         in->state.revision = main;
     }
@@ -189,8 +186,8 @@ static int fill(struct install *in)
             return err;
         }
     }
-    in->flush = (struct mvcc_flush_step){.tables = &in->tables,
-                                         .delta = in->delta};
+    in->flush =
+        (struct mvcc_flush_step){.tables = &in->tables, .delta = in->delta};
     in->phase = PHASE_FLUSH;
     return 0;
 }
@@ -291,8 +288,7 @@ static void remove_lock_file(const char *db_path)
 }
 
 int mvcc_install(const char *image_path, const char *db_path,
-                 uint64_t least_index, uint64_t *ret_index,
-                 uint64_t *ret_term)
+                 uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term)
 {
     if (access(db_path, F_OK) == 0) {
         return ERR_EXISTS;

@@ -32,8 +32,7 @@ int mvcc_longkey_find(MDB_txn *txn, MDB_dbi table, struct slice key,
                       struct mvcc_row_key *ret_row)
 {
     if (key.size <= MVCC_SHORT_KEY_SIZE_MAX) {
-        ret_row->val =
-            (MDB_val){key.size, (void *)(uintptr_t)key.data};
+        ret_row->val = (MDB_val){key.size, (void *)(uintptr_t)key.data};
         return 0;
     }
     memcpy(ret_row->data, key.data, MVCC_SHORT_KEY_SIZE_MAX);

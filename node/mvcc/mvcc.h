@@ -65,11 +65,11 @@ int64_t mvcc_compact_revision(const struct mvcc *m); /* -1: never */
 /* ---- reading ---- */
 struct mvcc_range {
     struct slice key;
-    struct slice end;   /* empty: one key; "\0": all >= key */
-    int64_t revision;   /* <= 0: newest (inside a transaction: its view) */
-    int64_t limit;      /* records handed to the visitor; <= 0: all */
-    bool keys_only;     /* value and encoded stay empty, index only */
-    bool count_only;    /* no visitor */
+    struct slice end; /* empty: one key; "\0": all >= key */
+    int64_t revision; /* <= 0: newest (inside a transaction: its view) */
+    int64_t limit;    /* records handed to the visitor; <= 0: all */
+    bool keys_only;   /* value and encoded stay empty, index only */
+    bool count_only;  /* no visitor */
 };
 /* Calls `visit` in key order until it returns false; *ret_count is the
  * number of keys in the range at that revision whatever the limit (NULL:
@@ -120,8 +120,7 @@ struct mvcc_event {
 };
 /* Of the transaction that mvcc_end() closed last, in sub order; borrowed
  * until the next mvcc_begin(). */
-const struct mvcc_event *mvcc_events(const struct mvcc *m,
-                                     uint32_t *ret_count);
+const struct mvcc_event *mvcc_events(const struct mvcc *m, uint32_t *ret_count);
 /* History in (main, sub) order from revision `from` on (>= compact
  * revision, else ERR_COMPACTED); `visit` false ends it. record is borrowed
  * for the call (ref it to keep it). */
@@ -169,8 +168,7 @@ void mvcc_image_close(struct mvcc_image *image);
  * must be >= least_index. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_EXISTS,
  * ERR_UNSUPPORTED (a user, role ... name over KVDB_KEY_SIZE_MAX). */
 int mvcc_install(const char *image_path, const char *db_path,
-                 uint64_t least_index, uint64_t *ret_index,
-                 uint64_t *ret_term);
+                 uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term);
 
 /* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop.
  * revision 0: current. ERR_COMPACTED, ERR_FUTURE at once. */
@@ -180,14 +178,12 @@ struct mvcc_hash {
     int64_t hash_revision;
 };
 int mvcc_hash_kv(struct mvcc *m, int64_t revision,
-                 void (*done)(void *ctx, int err,
-                              const struct mvcc_hash *hash),
+                 void (*done)(void *ctx, int err, const struct mvcc_hash *hash),
                  void *ctx);
 
 /* Keys under a lease at start: calls `attach` for each (lease, key). */
 int mvcc_each_leased(struct mvcc *m,
-                     void (*attach)(void *ctx, int64_t lease,
-                                    struct slice key),
+                     void (*attach)(void *ctx, int64_t lease, struct slice key),
                      void *ctx);
 
 struct mvcc_stats {

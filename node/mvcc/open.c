@@ -36,8 +36,8 @@ static int read_state(struct mvcc *m, int64_t *ret_scheduled)
     }
     m->applied_index = m->durable.index;
     m->applied_term = m->durable.term;
-    m->revision = max_revision(m->durable.revision,
-                               max_revision(scheduled, finished));
+    m->revision =
+        max_revision(m->durable.revision, max_revision(scheduled, finished));
     m->compacted_revision = finished;
     m->compact_revision = max_revision(scheduled, finished);
     *ret_scheduled = scheduled;
@@ -103,8 +103,7 @@ void mvcc_close(struct mvcc *m)
 }
 
 int mvcc_each_leased(struct mvcc *m,
-                     void (*attach)(void *ctx, int64_t lease,
-                                    struct slice key),
+                     void (*attach)(void *ctx, int64_t lease, struct slice key),
                      void *ctx)
 {
     MDB_txn *txn = kvdb_reader(m->db);
@@ -116,8 +115,7 @@ int mvcc_each_leased(struct mvcc *m,
     MDB_val k;
     MDB_val v;
     int err = 0;
-    while (err == 0 &&
-           (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+    while (err == 0 && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
         const uint8_t *p = k.mv_data;
         struct mvcc_kv kv;
         err = k.mv_size == MVCC_LEASE_KEY_SIZE

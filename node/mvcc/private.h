@@ -72,7 +72,7 @@ struct mvcc {
     bool flush_again;
     int flush_err; /* the store is read-only since this */
 
-    struct list compactions; /* struct mvcc_compaction, the first runs */
+    struct list compactions;    /* struct mvcc_compaction, the first runs */
     int64_t compacted_revision; /* whose records have gone, or -1 */
     struct list hashes;         /* waiting for compactions */
 
@@ -105,8 +105,7 @@ int mvcc_scan(struct mvcc *m, const struct mvcc_range *range, bool values,
 /* state.c */
 void mvcc_tables_init(struct mvcc_tables *t, struct kvdb *db);
 /* ERR_NOT_FOUND in a new store. */
-int mvcc_state_read(MDB_txn *txn, MDB_dbi table,
-                    struct mvcc_state *ret_state);
+int mvcc_state_read(MDB_txn *txn, MDB_dbi table, struct mvcc_state *ret_state);
 /* Also the rows of META that an image carries. */
 int mvcc_state_write(MDB_txn *txn, const struct mvcc_tables *t,
                      const struct mvcc_state *state);

@@ -54,8 +54,7 @@ static bool smallest_key(const struct merge *g, struct slice *ret_key)
             }
         }
     }
-    if (!g->index_at_end &&
-        (!found || slice_cmp(g->index.key, *ret_key) < 0)) {
+    if (!g->index_at_end && (!found || slice_cmp(g->index.key, *ret_key) < 0)) {
         *ret_key = g->index.key;
         found = true;
     }
@@ -111,8 +110,8 @@ static int describe(const struct merge *g, struct slice key,
     mvcc_stat_of(v, &ret_found->stat);
     if (g->values) {
         return rec ? mvcc_rec_kv(rec, &ret_found->kv)
-                   : mvcc_load(kvdb_reader(g->m->db), g->m->tables.rev,
-                               v->main, v->sub, &ret_found->kv);
+                   : mvcc_load(kvdb_reader(g->m->db), g->m->tables.rev, v->main,
+                               v->sub, &ret_found->kv);
     }
     ret_found->kv = (struct mvcc_kv){
         .key = key,
@@ -263,6 +262,6 @@ int mvcc_range(struct mvcc *m, const struct mvcc_range *range,
 {
     m->stats.range_total++;
     struct plain_visit p = {visit, ctx};
-    return mvcc_scan(m, range, !range->keys_only,
-                     visit ? visit_kv : NULL, &p, ret_count);
+    return mvcc_scan(m, range, !range->keys_only, visit ? visit_kv : NULL, &p,
+                     ret_count);
 }

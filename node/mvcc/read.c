@@ -54,9 +54,9 @@ int mvcc_load(MDB_txn *txn, MDB_dbi rev_table, int64_t main, uint64_t sub,
     }
     bool tombstone;
     struct slice encoded;
-    int err = mvcc_row_decode(slice_of(rev, sizeof rev),
-                              slice_of(v.mv_data, v.mv_size), &tombstone,
-                              &encoded);
+    int err =
+        mvcc_row_decode(slice_of(rev, sizeof rev),
+                        slice_of(v.mv_data, v.mv_size), &tombstone, &encoded);
     return err ? err : mvcc_record_decode(encoded, ret_kv);
 }
 
@@ -114,8 +114,8 @@ static int get(struct mvcc *m, struct slice key, int64_t revision,
     struct mvcc_version v;
     int err = find_version(m, key, revision, &v);
     if (err == 0) {
-        err = mvcc_load(kvdb_reader(m->db), m->tables.rev, v.main, v.sub,
-                        ret_kv);
+        err =
+            mvcc_load(kvdb_reader(m->db), m->tables.rev, v.main, v.sub, ret_kv);
     }
     return err;
 }

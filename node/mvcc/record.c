@@ -81,11 +81,10 @@ static uint8_t *int_field_put(uint8_t *p, uint8_t tag, int64_t v)
 
 struct bytes *mvcc_record_new(const struct mvcc_kv *kv)
 {
-    size_t size = bytes_field_size(kv->key) +
-                  int_field_size(kv->create_revision) +
-                  int_field_size(kv->mod_revision) +
-                  int_field_size(kv->version) + bytes_field_size(kv->value) +
-                  int_field_size(kv->lease);
+    size_t size =
+        bytes_field_size(kv->key) + int_field_size(kv->create_revision) +
+        int_field_size(kv->mod_revision) + int_field_size(kv->version) +
+        bytes_field_size(kv->value) + int_field_size(kv->lease);
     struct bytes *b = bytes_new(size);
     uint8_t *p = bytes_field_put(b->data, TAG_KEY, kv->key);
     p = int_field_put(p, TAG_CREATE, kv->create_revision);
@@ -98,8 +97,7 @@ struct bytes *mvcc_record_new(const struct mvcc_kv *kv)
 
 struct bytes *mvcc_record_new_tombstone(struct slice key, int64_t main)
 {
-    return mvcc_record_new(
-        &(struct mvcc_kv){.key = key, .mod_revision = main});
+    return mvcc_record_new(&(struct mvcc_kv){.key = key, .mod_revision = main});
 }
 
 struct slice mvcc_record_stored(struct slice encoded, size_t key_size,
@@ -176,8 +174,7 @@ int mvcc_record_decode(struct slice encoded, struct mvcc_kv *ret_kv)
     return 0;
 }
 
-static uint32_t row_crc(const uint8_t *rev, const uint8_t *flags,
-                        size_t size)
+static uint32_t row_crc(const uint8_t *rev, const uint8_t *flags, size_t size)
 {
     return crc32c(crc32c(0, rev, MVCC_REV_SIZE), flags, size);
 }
@@ -197,8 +194,7 @@ int mvcc_row_decode(struct slice rev, struct slice row, bool *ret_tombstone,
 {
     if (rev.size != MVCC_REV_SIZE || row.size < MVCC_ROW_HEADER_SIZE ||
         row.data[4] > ROW_TOMBSTONE ||
-        get_le32(row.data) !=
-            row_crc(rev.data, row.data + 4, row.size - 4)) {
+        get_le32(row.data) != row_crc(rev.data, row.data + 4, row.size - 4)) {
         return ERR_CORRUPT;
     }
     *ret_tombstone = row.data[4] & ROW_TOMBSTONE;

@@ -33,8 +33,7 @@ void mvcc_tables_init(struct mvcc_tables *t, struct kvdb *db)
     };
 }
 
-int mvcc_state_read(MDB_txn *txn, MDB_dbi table,
-                    struct mvcc_state *ret_state)
+int mvcc_state_read(MDB_txn *txn, MDB_dbi table, struct mvcc_state *ret_state)
 {
     MDB_val k = val_str(STATE_KEY);
     MDB_val v;

@@ -73,9 +73,24 @@ static void refresh_skip(struct mvcc_node *n, bool always)
         return;
     }
     n->skip = skip;
+    memcpy(n->common, first.data,
+           skip < MVCC_NODE_COMMON_SIZE ? skip : MVCC_NODE_COMMON_SIZE);
     for (unsigned i = 0; i < n->count; i++) {
         n->head[i] = head_of(mvcc_rec_key(n->rec[i]), skip);
     }
+}
+
+/* <0, >0: below or above all keys of the node; 0: it begins like them. */
+static int compare_common(const struct mvcc_node *n, struct slice key)
+{
+    size_t size = key.size < n->skip ? key.size : n->skip;
+    size_t here = size < MVCC_NODE_COMMON_SIZE ? size : MVCC_NODE_COMMON_SIZE;
+    int c = here ? memcmp(key.data, n->common, here) : 0;
+    if (c == 0 && size > here) {
+        const uint8_t *whole = mvcc_rec_key(n->rec[0]).data;
+        c = memcmp(key.data + here, whole + here, size - here);
+    }
+    return c == 0 && key.size < n->skip ? -1 : c;
 }
 
 /* First position whose key is not below `key`. */
@@ -87,14 +102,9 @@ static unsigned node_search(const struct mvcc_node *n, struct slice key,
         return 0;
     }
     if (n->skip) {
-        struct slice common = mvcc_rec_key(n->rec[0]);
-        size_t size = key.size < n->skip ? key.size : n->skip;
-        int c = size ? memcmp(key.data, common.data, size) : 0;
+        int c = compare_common(n, key);
         if (c != 0) {
             return c < 0 ? 0 : n->count;
-        }
-        if (key.size < n->skip) {
-            return 0;
         }
     }
     uint64_t head = head_of(key, n->skip);
@@ -124,6 +134,16 @@ static unsigned node_search(const struct mvcc_node *n, struct slice key,
     return low;
 }
 
+/* A search reads the head and some of `head`: fetched together, their
+ * cache misses are one. */
+static void prefetch_node(const struct mvcc_node *n)
+{
+    __builtin_prefetch(n);
+    for (unsigned i = 0; i < MVCC_NODE_SIZE; i += 8) {
+        __builtin_prefetch(n->head + i);
+    }
+}
+
 void mvcc_tree_find(const struct mvcc_tree *t, struct slice key,
                     struct mvcc_path *ret_path)
 {
@@ -145,11 +165,12 @@ void mvcc_tree_find(const struct mvcc_tree *t, struct slice key,
             return;
         }
         n = n->kid[pos];
+        prefetch_node(n);
     }
 }
 
-static void node_insert(struct mvcc_node *n, unsigned pos,
-                        struct mvcc_rec *rec, struct mvcc_node *kid)
+static void node_insert(struct mvcc_node *n, unsigned pos, struct mvcc_rec *rec,
+                        struct mvcc_node *kid)
 {
     unsigned tail = n->count - pos;
     memmove(n->head + pos + 1, n->head + pos, tail * sizeof n->head[0]);
@@ -194,9 +215,8 @@ static struct mvcc_node *node_split(struct mvcc_tree *t, struct mvcc_node *n,
 
 /* Inserts into the node of the path at `level`; returns the new node to its
  * right when it was full. */
-static struct mvcc_node *insert_level(struct mvcc_tree *t,
-                                      struct mvcc_node *n, unsigned pos,
-                                      struct mvcc_rec *rec,
+static struct mvcc_node *insert_level(struct mvcc_tree *t, struct mvcc_node *n,
+                                      unsigned pos, struct mvcc_rec *rec,
                                       struct mvcc_node *kid)
 {
     if (n->count < MVCC_NODE_SIZE) {

@@ -22,14 +22,16 @@ struct mvcc_rec;
 enum {
     MVCC_NODE_SIZE = 64, /* keys */
     MVCC_TREE_DEPTH_MAX = 12,
+    MVCC_NODE_COMMON_SIZE = 44,
 };
 
 struct mvcc_node {
     uint16_t count;
     bool leaf;
-    uint32_t skip; /* leading bytes that all keys share */
-    struct mvcc_node *next;    /* leaf to the right */
-    struct mvcc_node *all_next; /* every node, for freeing */
+    uint32_t skip; /* leading bytes that all keys share ... */
+    uint8_t common[MVCC_NODE_COMMON_SIZE]; /* ... the first of them */
+    struct mvcc_node *next;                /* node to the right */
+    struct mvcc_node *all_next;            /* every node, for freeing */
     uint64_t head[MVCC_NODE_SIZE];
     struct mvcc_rec *rec[MVCC_NODE_SIZE];
     struct mvcc_node *kid[]; /* inner nodes only: kid[i] holds >= rec[i] */

@@ -51,8 +51,8 @@ static int restore_older(MDB_txn *txn, const struct mvcc_tables *t,
 }
 
 static int undo_index(MDB_txn *txn, const struct mvcc_tables *t,
-                      MDB_cursor *index, const struct mvcc_kv *kv,
-                      int64_t main, uint64_t sub)
+                      MDB_cursor *index, const struct mvcc_kv *kv, int64_t main,
+                      uint64_t sub)
 {
     struct mvcc_row_key row;
     int err = mvcc_longkey_find(txn, t->long_key, kv->key, &row);
@@ -95,9 +95,9 @@ static int undo_newest(struct undo *u, MDB_txn *txn, MDB_cursor *rev,
     bool tombstone;
     struct slice encoded;
     struct mvcc_kv kv;
-    int err = mvcc_row_decode(slice_of(k.mv_data, k.mv_size),
-                              slice_of(v.mv_data, v.mv_size), &tombstone,
-                              &encoded);
+    int err =
+        mvcc_row_decode(slice_of(k.mv_data, k.mv_size),
+                        slice_of(v.mv_data, v.mv_size), &tombstone, &encoded);
     if (err == 0) {
         err = mvcc_record_decode(encoded, &kv);
     }

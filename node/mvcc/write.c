@@ -103,8 +103,7 @@ struct deletion {
 static int delete_batch(struct deletion *d, struct batch *b)
 {
     b->count = 0;
-    int err =
-        mvcc_scan(d->m, &d->range, d->values, add_to_batch, b, NULL);
+    int err = mvcc_scan(d->m, &d->range, d->values, add_to_batch, b, NULL);
     if (err != 0) {
         return err;
     }
@@ -177,8 +176,8 @@ void mvcc_end(struct mvcc *m, uint64_t raft_index, uint64_t raft_term)
     m->last_count = m->txn_changes;
     if (m->last_count > m->event_capacity) {
         m->event_capacity = m->last_count * 2;
-        m->events = mem_realloc(m->events,
-                                m->event_capacity * sizeof m->events[0]);
+        m->events =
+            mem_realloc(m->events, m->event_capacity * sizeof m->events[0]);
     }
     m->applied_index = raft_index;
     m->applied_term = raft_term;
@@ -187,13 +186,11 @@ void mvcc_end(struct mvcc *m, uint64_t raft_index, uint64_t raft_term)
     mvcc_flush_if_asked(m);
 }
 
-const struct mvcc_event *mvcc_events(const struct mvcc *m,
-                                     uint32_t *ret_count)
+const struct mvcc_event *mvcc_events(const struct mvcc *m, uint32_t *ret_count)
 {
     struct mvcc_event *events = m->events;
     for (uint32_t i = 0; i < m->last_count; i++) {
-        struct mvcc_rec *rec =
-            mvcc_delta_rec(m->last_delta, m->last_first + i);
+        struct mvcc_rec *rec = mvcc_delta_rec(m->last_delta, m->last_first + i);
         events[i] = (struct mvcc_event){
             .tombstone = rec->tombstone,
             .key = mvcc_rec_key(rec),

@@ -203,8 +203,7 @@ struct peer_client *peer_client_new(struct loop *l, const struct url *url,
     if (url->tls) {
         timer_start(c->timer, 0, 0);
     } else {
-        c->dial = net_dial(l, &c->url.address, dial_timeout_ms, on_dialled,
-                           c);
+        c->dial = net_dial(l, &c->url.address, dial_timeout_ms, on_dialled, c);
     }
     return c;
 }
@@ -226,8 +225,7 @@ void peer_client_start_request(struct peer_client *c, const char *method,
 {
     const char *host = strstr(c->url.text, "://");
     host = host && !c->url.is_unix ? host + 3 : "localhost";
-    buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path,
-               host);
+    buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, host);
 }
 
 bool peer_client_is_connected(const struct peer_client *c)

@@ -10,7 +10,7 @@ struct peer_exchange {
     struct timer *timer;
     char *method;
     char *path;
-    char *content_type;
+    struct buf fields;
     struct buf request;
     struct buf body;
     int status;
@@ -26,8 +26,8 @@ static void free_exchange(struct peer_exchange *x)
     timer_free(x->timer);
     free(x->method);
     free(x->path);
-    free(x->content_type);
     free(x->cluster_id);
+    buf_release(&x->fields);
     buf_release(&x->request);
     buf_release(&x->body);
     free(x);
@@ -47,9 +47,7 @@ static void on_connected(void *ctx)
     struct peer_exchange *x = ctx;
     peer_client_start_request(x->client, x->method, x->path);
     struct buf *out = peer_client_out(x->client);
-    if (x->content_type) {
-        buf_printf(out, "Content-Type: %s\r\n", x->content_type);
-    }
+    buf_append_slice(out, buf_slice(&x->fields));
     if (x->request.size || strcmp(x->method, "GET") != 0) {
         buf_printf(out, "Content-Length: %zu\r\n", x->request.size);
     }
@@ -105,18 +103,32 @@ static void on_timer(void *ctx)
     tell(ctx, ERR_TIMEOUT);
 }
 
+int peer_fetch_field(struct peer_exchange *x, const char *name,
+                     const char *value)
+{
+    if (strpbrk(name, "\r\n: ") || strpbrk(value, "\r\n") ||
+        x->fields.size + strlen(name) + strlen(value) + 8 >
+            PEER_HEAD_BYTES_MAX) {
+        return ERR_INVALID;
+    }
+    return buf_printf(&x->fields, "%s: %s\r\n", name, value);
+}
+
 struct peer_exchange *
 peer_fetch(struct loop *l, const struct url *url, const char *method,
            const char *path, const char *content_type, struct slice body,
            uint64_t timeout_ms,
-           void (*done)(void *ctx, int err, int status,
-                        const char *cluster_id, struct slice body),
+           void (*done)(void *ctx, int err, int status, const char *cluster_id,
+                        struct slice body),
            void *ctx)
 {
     struct peer_exchange *x = mem_zalloc(sizeof *x);
     x->method = mem_strdup(method);
     x->path = mem_strdup(path);
-    x->content_type = content_type ? mem_strdup(content_type) : NULL;
+    buf_init(&x->fields, PEER_HEAD_BYTES_MAX);
+    if (content_type) {
+        peer_fetch_field(x, "Content-Type", content_type);
+    }
     buf_init(&x->request, SIZE_MAX);
     buf_append_slice(&x->request, body);
     buf_init(&x->body, PEER_FETCH_BYTES_MAX);

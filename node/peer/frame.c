@@ -51,27 +51,27 @@ static uint8_t *write_whole(struct peer_frame_writer *w,
     if (w->kind == PEER_MSGAPP) {
         *at++ = TYPE_MESSAGE;
         w->term = m->term;
-        w->index = m->entry_count ? m->entries[m->entry_count - 1].index
-                                  : m->index;
+        w->index =
+            m->entry_count ? m->entries[m->entry_count - 1].index : m->index;
     }
     at = put_u64(at, peer_message_size(m));
     return peer_put_message(m, at);
 }
 
 void peer_frame_write(struct peer_frame_writer *w, const struct raft_message *m,
-                 struct buf *out)
+                      struct buf *out)
 {
     if (buf_reserve(out, peer_frame_size_max(m)) != 0) {
         assert(!"the stream's queue is wider than its output");
         abort();
     }
     uint8_t *at = out->data + out->size;
-    at = is_continued(w, m) ? write_continued(w, m, at)
-                            : write_whole(w, m, at);
+    at = is_continued(w, m) ? write_continued(w, m, at) : write_whole(w, m, at);
     out->size = (size_t)(at - out->data);
 }
 
-void peer_frame_write_heartbeat(const struct peer_frame_writer *w, struct buf *out)
+void peer_frame_write_heartbeat(const struct peer_frame_writer *w,
+                                struct buf *out)
 {
     static const uint8_t beat[] = {0, 0, 0, 0, 0, 0, 0, 2, 8, 8};
     if (w->kind == PEER_MSGAPP) {
@@ -100,9 +100,9 @@ static void expect_frame(struct peer_frame_reader *r)
 }
 
 void peer_frame_reader_init(struct peer_frame_reader *r, enum peer_kind kind,
-                       uint64_t from, uint64_t self,
-                       int (*message)(void *ctx, struct raft_message *m),
-                       void *ctx)
+                            uint64_t from, uint64_t self,
+                            int (*message)(void *ctx, struct raft_message *m),
+                            void *ctx)
 {
     *r = (struct peer_frame_reader){
         .kind = kind,
@@ -159,8 +159,7 @@ static int on_message(struct peer_frame_reader *r, struct slice bytes)
     expect_frame(r);
     if (r->kind == PEER_MSGAPP) {
         r->term = m.term;
-        r->index = m.entry_count ? m.entries[m.entry_count - 1].index
-                                 : m.index;
+        r->index = m.entry_count ? m.entries[m.entry_count - 1].index : m.index;
     } else if (is_link_heartbeat(&m)) {
         raft_message_release(&m);
         return 0;

@@ -30,8 +30,9 @@ struct peer_frame_writer {
 /* An upper bound of the bytes that peer_frame_write() appends. */
 size_t peer_frame_size_max(const struct raft_message *m);
 void peer_frame_write(struct peer_frame_writer *w, const struct raft_message *m,
-                 struct buf *out);
-void peer_frame_write_heartbeat(const struct peer_frame_writer *w, struct buf *out);
+                      struct buf *out);
+void peer_frame_write_heartbeat(const struct peer_frame_writer *w,
+                                struct buf *out);
 
 enum peer_frame_state {
     FRAME_TYPE, /* msgapp only */
@@ -50,8 +51,8 @@ struct peer_frame_reader {
     uint64_t from;
     uint64_t term;
     uint64_t index;
-    size_t need;     /* bytes of the item that `state` waits for */
-    struct buf held; /* its beginning, when it came in pieces */
+    size_t need;             /* bytes of the item that `state` waits for */
+    struct buf held;         /* its beginning, when it came in pieces */
     struct raft_message app; /* of a frame of type 1, growing */
     uint32_t app_capacity;
     uint64_t app_left;  /* entries to come */
@@ -64,9 +65,9 @@ struct peer_frame_reader {
 /* `from` is who sends, `self` who reads: msgapp frames of type 1 leave
  * both out. */
 void peer_frame_reader_init(struct peer_frame_reader *r, enum peer_kind kind,
-                       uint64_t from, uint64_t self,
-                       int (*message)(void *ctx, struct raft_message *m),
-                       void *ctx);
+                            uint64_t from, uint64_t self,
+                            int (*message)(void *ctx, struct raft_message *m),
+                            void *ctx);
 void peer_frame_reader_release(struct peer_frame_reader *r);
 /* Takes all of `bytes`. ERR_PROTOCOL, ERR_TOO_LARGE, or what `message`
  * returned; the stream is of no use then. */

@@ -15,8 +15,7 @@ static int fail(struct peer_http *h, int err)
     return HPE_USER;
 }
 
-static int add(struct peer_http *h, struct buf *to, const char *at,
-               size_t size)
+static int add(struct peer_http *h, struct buf *to, const char *at, size_t size)
 {
     if (buf_append(to, at, size) != 0) {
         return fail(h, ERR_TOO_LARGE);
@@ -215,6 +214,6 @@ void peer_http_date(struct buf *out)
     struct tm t;
     gmtime_r(&now, &t);
     buf_printf(out, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n",
-               days[t.tm_wday], t.tm_mday, months[t.tm_mon],
-               t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+               days[t.tm_wday], t.tm_mday, months[t.tm_mon], t.tm_year + 1900,
+               t.tm_hour, t.tm_min, t.tm_sec);
 }

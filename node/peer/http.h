@@ -40,8 +40,7 @@ void peer_http_init(struct peer_http *h, bool is_server,
 void peer_http_release(struct peer_http *h);
 /* Reads up to the end of a message; writes how much that was.
  * ERR_PROTOCOL, ERR_TOO_LARGE (the head), or what an event returned. */
-int peer_http_read(struct peer_http *h, struct slice bytes,
-                   size_t *ret_used);
+int peer_http_read(struct peer_http *h, struct slice bytes, size_t *ret_used);
 void peer_http_resume(struct peer_http *h);
 /* The connection has ended: ends an answer that has no other end.
  * ERR_PROTOCOL when it was cut. */

@@ -60,6 +60,22 @@ const char *peer_kind_log(enum peer_kind kind)
     return kind == PEER_MSGAPP ? "stream MsgApp v2" : "stream Message";
 }
 
+struct peer_size_text peer_size_text(uint64_t bytes)
+{
+    static const char *const units[] = {"B",  "kB", "MB", "GB",
+                                        "TB", "PB", "EB"};
+    struct peer_size_text t;
+    double v = (double)bytes;
+    size_t unit = 0;
+    while (v >= 1000 && unit + 1 < sizeof units / sizeof *units) {
+        v /= 1000;
+        unit++;
+    }
+    snprintf(t.text, sizeof t.text, unit && v < 10 ? "%.1f %s" : "%.0f %s", v,
+             units[unit]);
+    return t;
+}
+
 static void set_urls(struct peer *p, const struct url *urls, uint32_t count)
 {
     free(p->urls);
@@ -91,7 +107,7 @@ static void retire_peer(struct peer *p)
     for (int kind = 0; kind < PEER_KINDS; kind++) {
         peer_instream_close(&p->in[kind]);
         if (p->out[kind]) {
-            peer_outstream_end(p->out[kind]);
+            peer_outstream_end(p->out[kind], true);
         }
     }
     peer_pipeline_close(p);
@@ -273,8 +289,7 @@ void peer_hub_put(struct peer_hub *h, uint64_t id, char *const *urls,
         peer_instream_hurry(&p->in[PEER_MESSAGE]);
     }
     if (is_new || was_remote) {
-        log_info("added remote peer",
-                 LOG_ID("local-member-id", h->config.self),
+        log_info("added remote peer", LOG_ID("local-member-id", h->config.self),
                  LOG_ID("remote-peer-id", id));
         peer_instream_tick(&p->in[PEER_MSGAPP], loop_now_ms(h->loop));
         peer_instream_tick(&p->in[PEER_MESSAGE], loop_now_ms(h->loop));
@@ -287,8 +302,7 @@ void peer_hub_remove(struct peer_hub *h, uint64_t id)
     if (!p) {
         return;
     }
-    log_info("removed remote peer",
-             LOG_ID("local-member-id", h->config.self),
+    log_info("removed remote peer", LOG_ID("local-member-id", h->config.self),
              LOG_ID("removed-remote-peer-id", id));
     peer_snapshot_out_cancel(h, id);
     retire_peer(p);
@@ -362,8 +376,7 @@ static bool has_short_context(const struct raft_message *m)
 
 bool peer_hub_take(struct peer_hub *h, struct raft_message *m)
 {
-    if (m->to != h->config.self || !is_wire_type(m) ||
-        has_short_context(m)) {
+    if (m->to != h->config.self || !is_wire_type(m) || has_short_context(m)) {
         h->refused_messages++;
         raft_message_release(m);
         return false;

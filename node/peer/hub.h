@@ -26,9 +26,9 @@ enum {
     PEER_DIAL_MS = 1000, /* and the election timeout */
     PEER_PROBE_MS = 4000,
     PEER_URLS_MAX = 16,
-    PEER_REMOTES_MAX = 64,      /* dialers that are not known members */
-    PEER_SERVERS_MAX = 1024,    /* accepted connections */
-    PEER_BODY_BYTES_MAX = 4 << 20, /* of a request that is not Raft's */
+    PEER_REMOTES_MAX = 64,             /* dialers that are not known members */
+    PEER_SERVERS_MAX = 1024,           /* accepted connections */
+    PEER_BODY_BYTES_MAX = 4 << 20,     /* of a request that is not Raft's */
     PEER_BODIES_BYTES_MAX = 256 << 20, /* of all requests together */
     PEER_FETCH_BYTES_MAX = 16 << 20,   /* of an answer to peer_fetch() */
     PEER_SNAPSHOT_HEAD_BYTES_MAX = 1 << 20, /* the message before an image */
@@ -68,8 +68,10 @@ void peer_outstream_attach(struct peer *p, enum peer_kind kind,
 bool peer_outstream_send(struct peer_outstream *s, struct raft_message *m);
 bool peer_outstream_flush(struct peer_outstream *s, struct buf *out);
 void peer_outstream_tick(struct peer_outstream *s, uint64_t now_ms);
-/* The last chunk, then the connection closes. */
-void peer_outstream_end(struct peer_outstream *s);
+/* The last chunk, then the connection closes; before it what is queued when
+ * `is_drained` (a removed member is to learn that it was removed), else
+ * that is lost. */
+void peer_outstream_end(struct peer_outstream *s, bool is_drained);
 /* The connection is gone. */
 void peer_outstream_free(struct peer_outstream *s, int err);
 
@@ -174,6 +176,11 @@ void peer_deactivate(struct peer *p, const char *why);
 void peer_lost(struct peer *p);
 const char *peer_kind_text(enum peer_kind kind); /* "msgapp", "message" */
 const char *peer_kind_log(enum peer_kind kind);
+/* "37 kB", for people. */
+struct peer_size_text {
+    char text[16];
+};
+struct peer_size_text peer_size_text(uint64_t bytes);
 
 /* ---- an image under way to a peer ---- */
 
@@ -238,6 +245,7 @@ struct peer_hub {
     struct timer *tick;
     struct timer *later;
     struct rng rng;
+    bool is_told_removed;
     uint64_t refused_messages; /* came, but must not be stepped */
 };
 

@@ -36,7 +36,7 @@ struct peer_rim {
                      uint64_t image_bytes, struct peer_request *rq);
     void (*unreachable)(void *ctx, uint64_t id);
     void (*snapshot_sent)(void *ctx, uint64_t id, bool ok);
-    /* A peer answered 410: we are out of the cluster. */
+    /* A peer answered 410: we are out of the cluster. Called once. */
     void (*removed)(void *ctx);
     bool (*is_removed)(void *ctx, uint64_t id);
     /* Bodies of GET /members and GET /version. */
@@ -64,11 +64,11 @@ struct peer_config {
 
 struct peer_stats {
     uint64_t id;
-    bool active;            /* a stream is attached or a POST succeeded */
+    bool active;              /* a stream is attached or a POST succeeded */
     uint64_t active_since_ms; /* loop time; 0: not active */
     uint64_t sent_bytes, received_bytes;
     uint64_t sent_failures;
-    uint64_t rtt_ns;        /* last probe; 0: none yet */
+    uint64_t rtt_ns; /* last probe; 0: none yet */
 };
 
 struct peer_hub *peer_hub_new(const struct peer_config *config);
@@ -89,14 +89,13 @@ void peer_send(struct peer_hub *h, struct raft_message *messages,
  * `source` on the pool in bounded memory; `closed` runs on the loop when the
  * source is no longer used, then rim.snapshot_sent was or will be called. */
 void peer_send_snapshot(struct peer_hub *h, struct raft_message *m,
-                        const struct image_source *source,
-                        uint64_t image_bytes,
+                        const struct image_source *source, uint64_t image_bytes,
                         void (*closed)(void *ctx), void *ctx);
 
 /* Answers a request; `rq` is gone after it. content_type NULL: none. Every
  * request is answered once, also when the hub is gone meanwhile. */
-void peer_answer(struct peer_request *rq, int status,
-                 const char *content_type, struct slice body);
+void peer_answer(struct peer_request *rq, int status, const char *content_type,
+                 struct slice body);
 
 /* The Authorization field of the request, "" when absent; borrowed. */
 const char *peer_request_authorization(const struct peer_request *rq);
@@ -109,10 +108,14 @@ struct peer_exchange *
 peer_fetch(struct loop *l, const struct url *url, const char *method,
            const char *path, const char *content_type, struct slice body,
            uint64_t timeout_ms,
-           void (*done)(void *ctx, int err, int status,
-                        const char *cluster_id, struct slice body),
+           void (*done)(void *ctx, int err, int status, const char *cluster_id,
+                        struct slice body),
            void *ctx);
 void peer_fetch_cancel(struct peer_exchange *x);
+/* One more header field (Authorization of a call that is passed on), before
+ * the loop runs again. ERR_INVALID for one that would break the head. */
+int peer_fetch_field(struct peer_exchange *x, const char *name,
+                     const char *value);
 
 /* Fills up to capacity, returns how many peers there are. */
 uint32_t peer_get_stats(const struct peer_hub *h, struct peer_stats *ret,

@@ -122,8 +122,7 @@ static uint64_t note_sender(struct peer_server *s)
 
 /* ---- streams ---- */
 
-static bool parse_kind(const char *text, size_t size,
-                       enum peer_kind *ret_kind)
+static bool parse_kind(const char *text, size_t size, enum peer_kind *ret_kind)
 {
     for (int kind = 0; kind < PEER_KINDS; kind++) {
         const char *name = peer_kind_text((enum peer_kind)kind);
@@ -227,8 +226,7 @@ static void answer_probing(struct peer_server *s)
     }
     struct buf body = BUF_INIT(128);
     buf_printf(&body, "{\"OK\":true,\"Now\":\"%s%sZ\"}\n", second, fraction);
-    peer_server_answer(s, 200, "text/plain; charset=utf-8",
-                       buf_slice(&body));
+    peer_server_answer(s, 200, "text/plain; charset=utf-8", buf_slice(&body));
     buf_release(&body);
 }
 
@@ -244,8 +242,7 @@ static void answer_json(struct peer_server *s,
 static bool is_hash_of_other_cluster(struct peer_server *s)
 {
     return strcmp(path_of(s), "/members/hashkv") == 0 &&
-           *peer_http_field(&s->http, "X-Etcd-Cluster-ID") &&
-           !is_of_cluster(s);
+           *peer_http_field(&s->http, "X-Etcd-Cluster-ID") && !is_of_cluster(s);
 }
 
 static void finish_other(struct peer_server *s)

@@ -106,8 +106,7 @@ struct peer_request *peer_server_wait(struct peer_server *s)
 {
     struct peer_request *rq = mem_zalloc(sizeof *rq);
     rq->server = s;
-    rq->authorization =
-        mem_strdup(peer_http_field(&s->http, "Authorization"));
+    rq->authorization = mem_strdup(peer_http_field(&s->http, "Authorization"));
     s->request = rq;
     return rq;
 }
@@ -117,8 +116,8 @@ const char *peer_request_authorization(const struct peer_request *rq)
     return rq->authorization;
 }
 
-void peer_answer(struct peer_request *rq, int status,
-                 const char *content_type, struct slice body)
+void peer_answer(struct peer_request *rq, int status, const char *content_type,
+                 struct slice body)
 {
     struct peer_server *s = rq->server;
     free(rq->authorization);

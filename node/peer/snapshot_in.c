@@ -134,13 +134,14 @@ static void give(struct peer_snapshot_in *s)
     struct peer_hub *h = s->hub;
     close(s->fd);
     s->fd = -1;
-    log_info("received and saved database snapshot",
-             LOG_ID("local-member-id", h->config.self),
-             LOG_ID("remote-snapshot-sender-id", s->sender),
-             LOG_UINT("incoming-snapshot-index", s->message.snapshot->index),
-             LOG_UINT("incoming-snapshot-size-bytes", s->image_bytes),
-             LOG_DURATION("download-took",
-                          loop_now_ns(s->loop) - s->started_ns));
+    log_info(
+        "received and saved database snapshot",
+        LOG_ID("local-member-id", h->config.self),
+        LOG_ID("remote-snapshot-sender-id", s->sender),
+        LOG_UINT("incoming-snapshot-index", s->message.snapshot->index),
+        LOG_UINT("incoming-snapshot-size-bytes", s->image_bytes),
+        LOG_STR("incoming-snapshot-size", peer_size_text(s->image_bytes).text),
+        LOG_DURATION("download-took", loop_now_ns(s->loop) - s->started_ns));
     struct raft_message m = s->message;
     s->message = (struct raft_message){0};
     char *path = s->path;
@@ -246,8 +247,8 @@ static bool read_head(struct peer_snapshot_in *s, struct slice *bytes)
     if (!fill_head(s, 8 + (size_t)size, bytes)) {
         return false;
     }
-    int err = peer_decode_message(slice_from(buf_slice(&s->head), 8),
-                                  &s->message);
+    int err =
+        peer_decode_message(slice_from(buf_slice(&s->head), 8), &s->message);
     if (err != 0) {
         refuse(s, 400, "failed to decode raft message", err_text(err));
         return false;

@@ -91,10 +91,10 @@ static void log_end(const struct peer_snapshot_out *s)
     struct peer_hub *h = s->hub;
     uint64_t took_ns = loop_now_ns(s->loop) - s->started_ns;
     if (s->err == 0) {
-        log_info("sent database snapshot",
-                 LOG_UINT("snapshot-index", s->index),
+        log_info("sent database snapshot", LOG_UINT("snapshot-index", s->index),
                  LOG_ID("remote-peer-id", s->id),
                  LOG_UINT("bytes", s->image_bytes),
+                 LOG_STR("size", peer_size_text(s->image_bytes).text),
                  LOG_DURATION("took", took_ns));
     } else {
         log_warn("failed to send database snapshot",
@@ -177,8 +177,8 @@ static void dial(struct peer_snapshot_out *s)
         return;
     }
     s->client = peer_client_new(
-        s->loop, peer_url(p),
-        PEER_DIAL_MS + s->hub->config.election_timeout_ms, &events, s);
+        s->loop, peer_url(p), PEER_DIAL_MS + s->hub->config.election_timeout_ms,
+        &events, s);
 }
 
 /* A finished slice moves on as soon as the one before it has gone. */
@@ -294,9 +294,8 @@ static const struct peer_client_events events = {
 /* ---- the door ---- */
 
 void peer_send_snapshot(struct peer_hub *h, struct raft_message *m,
-                        const struct image_source *source,
-                        uint64_t image_bytes, void (*closed)(void *ctx),
-                        void *ctx)
+                        const struct image_source *source, uint64_t image_bytes,
+                        void (*closed)(void *ctx), void *ctx)
 {
     struct peer_snapshot_out *s = mem_zalloc(sizeof *s);
     s->hub = h;
@@ -317,9 +316,8 @@ void peer_send_snapshot(struct peer_hub *h, struct raft_message *m,
     peer_encode_message(m, &s->head);
     raft_message_release(m);
     list_append(&h->snapshots_out, &s->link);
-    log_info("sending database snapshot",
-             LOG_UINT("snapshot-index", s->index),
-             LOG_ID("remote-peer-id", s->id),
-             LOG_UINT("bytes", image_bytes));
+    log_info("sending database snapshot", LOG_UINT("snapshot-index", s->index),
+             LOG_ID("remote-peer-id", s->id), LOG_UINT("bytes", image_bytes),
+             LOG_STR("size", peer_size_text(image_bytes).text));
     start_job(s);
 }

@@ -29,8 +29,7 @@ static void log_change(const struct peer_instream *s, const char *text,
     } else {
         log_warn(text, LOG_STR("stream-reader-type", type),
                  LOG_ID("local-member-id", h->config.self),
-                 LOG_ID("remote-peer-id", s->peer->id),
-                 LOG_STR("error", why));
+                 LOG_ID("remote-peer-id", s->peer->id), LOG_STR("error", why));
     }
 }
 
@@ -110,8 +109,7 @@ static void log_refusal(struct peer_instream *s, int status)
     log_warn("remote peer refused the stream",
              LOG_STR("stream-reader-type", peer_kind_log(s->kind)),
              LOG_ID("local-member-id", h->config.self),
-             LOG_ID("remote-peer-id", s->peer->id),
-             LOG_INT("status", status));
+             LOG_ID("remote-peer-id", s->peer->id), LOG_INT("status", status));
 }
 
 static int on_head(void *ctx, const struct peer_http *http)
@@ -125,7 +123,8 @@ static int on_head(void *ctx, const struct peer_http *http)
         return 0;
     }
     log_refusal(s, status);
-    if (status == 410) {
+    if (status == 410 && !h->is_told_removed) {
+        h->is_told_removed = true;
         h->config.rim.removed(h->config.rim.ctx);
     }
     return ERR_REFUSED;
@@ -148,9 +147,9 @@ static int on_complete(void *ctx, bool keeps_alive)
 static void on_closed(void *ctx, int err)
 {
     struct peer_instream *s = ctx;
-    const char *why = s->is_ended    ? "EOF"
-                      : err == 0 ? "unexpected EOF"
-                                 : err_text(err);
+    const char *why = s->is_ended ? "EOF"
+                      : err == 0  ? "unexpected EOF"
+                                  : err_text(err);
     s->client = NULL;
     if (s->is_attached) {
         s->is_attached = false;
@@ -179,15 +178,13 @@ void peer_instream_tick(struct peer_instream *s, uint64_t now_ms)
 {
     struct peer *p = s->peer;
     const struct url *url = peer_url(p);
-    if (s->client || p->is_remote || p->is_dead || !url ||
-        now_ms < s->due_ms) {
+    if (s->client || p->is_remote || p->is_dead || !url || now_ms < s->due_ms) {
         return;
     }
     const struct peer_hub *h = p->hub;
     s->url_at = p->url_at;
-    s->client = peer_client_new(h->loop, url,
-                                PEER_DIAL_MS + h->config.election_timeout_ms,
-                                &events, s);
+    s->client = peer_client_new(
+        h->loop, url, PEER_DIAL_MS + h->config.election_timeout_ms, &events, s);
 }
 
 void peer_instream_close(struct peer_instream *s)

@@ -30,14 +30,15 @@ static void log_lost(const struct peer_outstream *s, int err)
     log_warn("lost TCP streaming connection with remote peer",
              LOG_STR("stream-writer-type", peer_kind_log(s->writer.kind)),
              LOG_ID("local-member-id", hub_of(s)->config.self),
-             LOG_ID("remote-peer-id", s->peer->id), LOG_ERR(err));
+             LOG_ID("remote-peer-id", s->peer->id),
+             LOG_STR("error", err ? err_text(err) : "EOF"));
 }
 
 void peer_outstream_attach(struct peer *p, enum peer_kind kind,
                            struct peer_server *server, struct conn *conn)
 {
     if (p->out[kind]) {
-        peer_outstream_end(p->out[kind]);
+        peer_outstream_end(p->out[kind], false);
     }
     struct peer_outstream *s = mem_zalloc(sizeof *s);
     s->peer = p;
@@ -119,7 +120,7 @@ static void write_chunk(struct peer_outstream *s, struct buf *out)
     size_t size = out->size - head - CHUNK_HEAD;
     for (int i = 0; i < 8; i++) {
         out->data[head + (size_t)i] =
-            (uint8_t)"0123456789abcdef"[size >> (28 - 4 * i) & 15];
+            (uint8_t) "0123456789abcdef"[size >> (28 - 4 * i) & 15];
     }
     buf_append(out, "\r\n", 2);
     if (s->peer) {
@@ -164,25 +165,31 @@ void peer_outstream_tick(struct peer_outstream *s, uint64_t now_ms)
     }
 }
 
-/* Takes it off its peer: what was queued is lost. */
 static void detach(struct peer_outstream *s)
 {
-    struct peer *p = s->peer;
-    if (s->count) {
-        p->sent_failures += s->count;
-        peer_lost(p);
-    }
-    drop_queue(s);
-    if (p->out[s->writer.kind] == s) {
-        p->out[s->writer.kind] = NULL;
+    if (s->peer->out[s->writer.kind] == s) {
+        s->peer->out[s->writer.kind] = NULL;
     }
     s->peer = NULL;
 }
 
-void peer_outstream_end(struct peer_outstream *s)
+/* What is queued will not arrive, and Raft is told. */
+static void lose_queue(struct peer_outstream *s)
+{
+    if (s->count) {
+        s->peer->sent_failures += s->count;
+        peer_lost(s->peer);
+    }
+    drop_queue(s);
+}
+
+void peer_outstream_end(struct peer_outstream *s, bool is_drained)
 {
     if (!s->peer) {
         return;
+    }
+    if (!is_drained) {
+        lose_queue(s);
     }
     detach(s);
     s->is_ending = true;
@@ -195,9 +202,11 @@ void peer_outstream_free(struct peer_outstream *s, int err)
     if (s->peer) {
         struct peer *p = s->peer;
         log_lost(s, err);
+        lose_queue(s);
         detach(s);
-        peer_deactivate(p, err ? err_text(err) : "stream closed");
+        peer_deactivate(p, err ? err_text(err) : "unexpected EOF");
     }
+    drop_queue(s);
     free(s->ring);
     free(s);
 }

@@ -75,6 +75,7 @@ static void reset(struct raft *r, uint64_t term)
         r->config.election_ticks +
         (uint32_t)rng_below(&r->rng, r->config.election_ticks);
     r->transferee = 0;
+    r->leaving = false;
     r->uncommitted_bytes = 0;
     r->conf_index = 0;
     r->term_first_index = 0;

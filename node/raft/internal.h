@@ -113,6 +113,7 @@ struct raft {
     bool flush; /* some peer may be due a MSG_APP */
 
     uint64_t transferee;
+    bool leaving; /* a leader that was removed: hands over, then steps down */
     uint64_t conf_index; /* no conf change before this is applied */
     uint64_t uncommitted_bytes;
 
@@ -247,6 +248,8 @@ struct bytes *raft_read_context(const struct raft *r);
 
 /* transfer.c */
 void raft_transfer_requested(struct raft *r, uint64_t to);
+/* To whoever has most of the log. */
+void raft_transfer_away(struct raft *r);
 /* `p` may have caught up. */
 void raft_transfer_check(struct raft *r, struct raft_peer *p);
 

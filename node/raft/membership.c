@@ -146,20 +146,25 @@ static void note_switch(struct raft *r)
     buf_release(&b);
 }
 
-/* What the change means for a leader: its majority may be smaller now. */
+/*
+ * What the change means for a leader: its majority may be smaller now. One
+ * that was removed itself stays for at most an election timeout (4.2.2), so
+ * that the others learn of the commit and one of them can take over.
+ */
 static void lead_on(struct raft *r)
 {
-    if (!raft_membership_votes(&r->conf, r->config.id)) {
-        /* The commit left with the last messages; the others elect. */
-        raft_election_become_follower(r, r->term, 0);
-        return;
-    }
     r->flush = true;
-    raft_replication_commit(r);
-    raft_read_confirm(r);
     if (!raft_membership_votes(&r->conf, r->transferee)) {
         r->transferee = 0;
     }
+    if (!raft_membership_votes(&r->conf, r->config.id)) {
+        r->leaving = true;
+        raft_read_drop_all(r);
+        raft_transfer_away(r);
+        return;
+    }
+    raft_replication_commit(r);
+    raft_read_confirm(r);
 }
 
 void raft_membership_switch(struct raft *r, const struct raft_conf_state *conf)

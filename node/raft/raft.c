@@ -136,9 +136,6 @@ int raft_propose(struct raft *r, enum raft_entry_type type, struct bytes *data,
 {
     struct raft_entry e = {.type = type, .data = data, .cookie = cookie};
     if (r->role == RAFT_LEADER) {
-        if (r->transferee) {
-            return ERR_DROPPED;
-        }
         bytes_ref(data);
         int err = raft_replication_propose(r, &e, 1);
         if (err) {

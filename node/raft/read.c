@@ -28,7 +28,7 @@ static void push_state(struct raft *r, uint64_t index, uint64_t request)
 int raft_read_add(struct raft *r, uint64_t from, uint64_t request,
                   struct bytes *data)
 {
-    if (r->read_count == RAFT_READS_MAX) {
+    if (r->read_count == RAFT_READS_MAX || r->leaving) {
         return ERR_AGAIN;
     }
     if (r->read_count == r->read_capacity) {

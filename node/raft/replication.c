@@ -48,7 +48,7 @@ static void admit_conf_change(struct raft *r, struct raft_entry *e)
 int raft_replication_propose(struct raft *r, struct raft_entry *entries,
                              uint32_t count)
 {
-    if (!fits(r, entries, count)) {
+    if (r->transferee || r->leaving || !fits(r, entries, count)) {
         return ERR_DROPPED;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -389,6 +389,10 @@ void raft_replication_tick(struct raft *r)
     if (r->election_elapsed >= r->config.election_ticks) {
         r->election_elapsed = 0;
         r->transferee = 0; /* it had its time */
+        if (r->leaving) {
+            raft_election_become_follower(r, r->term, 0);
+            return;
+        }
         if (r->config.check_quorum && !raft_quorum_active(r)) {
             raft_note(r,
                       "%" PRIx64
@@ -404,5 +408,8 @@ void raft_replication_tick(struct raft *r)
     if (r->heartbeat_elapsed >= r->config.heartbeat_ticks) {
         r->heartbeat_elapsed = 0;
         raft_replication_send_heartbeats(r);
+        if (r->leaving) {
+            raft_transfer_away(r); /* it may not have been ready before */
+        }
     }
 }

@@ -107,9 +107,7 @@ static bool settle_term(struct raft *r, const struct raft_message *m)
 static int propose(struct raft *r, struct raft_message *m)
 {
     if (r->role == RAFT_LEADER) {
-        return r->transferee
-                   ? ERR_DROPPED
-                   : raft_replication_propose(r, m->entries, m->entry_count);
+        return raft_replication_propose(r, m->entries, m->entry_count);
     }
     if (r->leader == 0 || r->leader == m->from) {
         raft_note(

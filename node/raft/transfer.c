@@ -22,8 +22,9 @@ static void start(struct raft *r, uint64_t to)
               "] starts to transfer leadership to %" PRIx64,
               r->config.id, r->term, to);
     r->transferee = to;
-    /* It has one election timeout from now on. */
-    r->election_elapsed = 0;
+    if (!r->leaving) {
+        r->election_elapsed = 0; /* the time it has */
+    }
     if (p->match == raft_log_last(&r->log)) {
         raft_note(r,
                   "%" PRIx64 " sends MsgTimeoutNow to %" PRIx64
@@ -33,6 +34,21 @@ static void start(struct raft *r, uint64_t to)
     } else {
         p->forced = true;
         r->flush = true;
+    }
+}
+
+void raft_transfer_away(struct raft *r)
+{
+    struct raft_peer *best = NULL;
+    for (uint32_t i = 0; i < r->peer_count; i++) {
+        struct raft_peer *p = &r->peers[i];
+        if (!p->is_learner && (best == NULL || p->match > best->match)) {
+            best = p;
+        }
+    }
+    if (best) {
+        r->transferee = 0;
+        start(r, best->id);
     }
 }
 

@@ -62,11 +62,11 @@ void config_release(struct config *c)
     }
 }
 
-static int usage_error(int *ret_status, const char *format, const char *name,
-                       const char *value, const char *why)
+/* Takes over `text`. */
+static int usage_error(int *ret_status, char *text)
 {
-    fprintf(stderr, format, name, value, why);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s\n", text);
+    free(text);
     flag_print_usage(STDERR_FILENO);
     *ret_status = 2;
     return ERR_INVALID;
@@ -101,8 +101,8 @@ static int parse_flag(struct config *c, char **argv, int argc, int *at,
     } else if (f == NULL && is_silent(arg, size)) {
         err = 0;
     } else if (f == NULL) {
-        err = usage_error(ret_status, "flag provided but not defined: -%s%s%s",
-                          name, "", "");
+        err = usage_error(
+            ret_status, mem_printf("flag provided but not defined: -%s", name));
     } else {
         const char *value = eq ? eq + 1 : NULL;
         if (value == NULL && f->type == FLAG_BOOL) {
@@ -112,16 +112,15 @@ static int parse_flag(struct config *c, char **argv, int argc, int *at,
         }
         struct buf why = BUF_INIT(WHY_MAX);
         if (value == NULL) {
-            err = usage_error(ret_status, "flag needs an argument: -%s%s%s",
-                              name, "", "");
+            err = usage_error(ret_status,
+                              mem_printf("flag needs an argument: -%s", name));
         } else if (flag_set(c, f, value, &why) != 0) {
-            buf_append_byte(&why, '\0');
-            bool is_bool = f->type == FLAG_BOOL;
+            const char *what = f->type == FLAG_BOOL ? "boolean value" : "value";
+            const char *where = f->type == FLAG_BOOL ? "" : "flag ";
             err = usage_error(
                 ret_status,
-                is_bool ? "invalid boolean value \"%2$s\" for -%1$s: %3$s"
-                        : "invalid value \"%2$s\" for flag -%1$s: %3$s",
-                name, value, (const char *)why.data);
+                mem_printf("invalid %s \"%s\" for %s-%s: %.*s", what, value,
+                           where, name, (int)why.size, (const char *)why.data));
         } else {
             origins[f - flag_table] = FROM_FLAG;
         }

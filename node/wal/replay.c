@@ -115,15 +115,31 @@ static int read_frame(struct replayer *r, uint64_t at, struct found *f)
     return check_records(r, at, f);
 }
 
-static int deliver(const struct wal_replay *to, const struct wal_record *r)
+/* A snapshot below what is left of the log has been replaced by a later one
+ * (or nothing would have been released); told, it would look like one that
+ * jumps away from the entries here. */
+static bool is_outdated(const struct replayer *r,
+                        const struct wal_record *record)
 {
-    switch (r->type) {
+    return record->type == WAL_SNAPSHOT &&
+           record->index < r->w->writer.segments.items[0].first_index;
+}
+
+static int deliver(const struct replayer *r, const struct wal_record *record)
+{
+    const struct wal_replay *to = r->to;
+    if (is_outdated(r, record)) {
+        return 0;
+    }
+    switch (record->type) {
     case WAL_ENTRY:
-        return to->entry(to->ctx, r->term, r->index, r->entry_type, r->data);
+        return to->entry(to->ctx, record->term, record->index,
+                         record->entry_type, record->data);
     case WAL_HARD_STATE:
-        return to->hard_state(to->ctx, r->term, r->vote, r->commit);
+        return to->hard_state(to->ctx, record->term, record->vote,
+                              record->commit);
     case WAL_SNAPSHOT:
-        return to->snapshot(to->ctx, r->index, r->term, r->data);
+        return to->snapshot(to->ctx, record->index, record->term, record->data);
     }
     return ERR_CORRUPT;
 }
@@ -142,7 +158,7 @@ static int deliver_frame(struct replayer *r, uint64_t at, const struct found *f)
         if (err == 0) {
             r->tail.chain = get_le32(f->bytes + done);
             wal_tail_step(&r->tail, &record);
-            err = deliver(r->to, &record);
+            err = deliver(r, &record);
         }
         if (err < 0) {
             return wal_fail(err,
@@ -225,7 +241,8 @@ static int never_arrived(struct replayer *r, uint64_t at, const struct found *f,
 static int cut(struct replayer *r, uint64_t at, uint64_t bytes)
 {
     struct wal_cursor *c = &r->cursor;
-    if (ftruncate(c->fd, (off_t)at) < 0 || fdatasync(c->fd) < 0) {
+    if (ftruncate(c->fd, (off_t)at) < 0 ||
+        (!r->w->config.no_fsync && wal_io_sync(c->fd) < 0)) {
         return wal_fail(wal_io_error(errno),
                         "cannot cut the torn end of "
                         "%s/%s: %s",

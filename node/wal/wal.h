@@ -29,7 +29,9 @@ struct wal_config {
     uint64_t segment_bytes; /* 0: 64,000,000 */
     bool no_fsync;          /* --unsafe-no-fsync */
     /* Both run on the writer thread. */
-    void (*notify)(void *ctx); /* wal_durable() has moved */
+    void (*notify)(void *ctx); /* wal_durable() has moved; may be NULL */
+    /* Once; nothing becomes durable any more. ERR_IO or ERR_NO_SPACE, and
+     * `text`, borrowed for the call, for the operator. */
     void (*fatal)(void *ctx, int err, const char *text);
     void *ctx;
 };
@@ -41,11 +43,11 @@ struct wal_identity {
 };
 
 /* Called by wal_open() on the calling thread, in log order. A later entry
- * with a known index replaces it and all behind it. A snapshot whose index
- * the entries so far do not have, or have with another term, replaces all
- * of them (it came from a leader). Entries from before the last snapshot
- * may come first: what was released goes by whole segments. A callback's
- * error ends the replay and is returned. */
+ * with a known index (or a lower one) replaces it and all behind it. A
+ * snapshot whose index the entries so far do not have, or have with another
+ * term, replaces all of them: it came from a leader. Entries below the last
+ * snapshot may come first: what was released goes by whole segments. A
+ * callback's error ends the replay and is returned. */
 struct wal_replay {
     int (*entry)(void *ctx, uint64_t term, uint64_t index, uint32_t type,
                  struct slice data);

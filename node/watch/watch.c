@@ -237,7 +237,7 @@ bool watch_catch_up(struct watch_hub *h, int *ret_err)
 {
     *ret_err = 0;
     cancel_all_compacted(h);
-    int64_t from;
+    int64_t from = 0;
     if (!gather(h, &from)) {
         return false;
     }

@@ -45,7 +45,7 @@ resident_kb() { awk '/^RssAnon:/ {print $2}' "/proc/$1/status"; }
 ctl() { "$BUILD/cofrectl" --command-timeout 20s --endpoints "$@"; }
 revision() { ctl "$1" get nothing -w json | sed 's/.*"revision":\([0-9]*\).*/\1/'; }
 fsyncs() { # host:port; sum of what either server calls it
-    curl -s "http://$1/metrics" | awk '
+    { curl -s --max-time 5 "http://$1/metrics" || true; } | awk '
         /^cofre_wal_fsync_total / {ours = $2}
         /^etcd_disk_wal_fsync_duration_seconds_count / {theirs = $2}
         END {print ours == "" ? theirs + 0 : ours + 0}'
@@ -83,6 +83,20 @@ bodies() { # kind: 16 bodies whose keys are spread over the loaded ones
     done
 }
 
+# h2load counts a gRPC error as success; what was read shows in the bytes:
+# each get must have brought a value of 256.
+check_answers() { # label path count
+    local bytes
+    case $1 in *get) ;; *) return 0 ;; esac
+    bytes=$(sed -n 's/.*(\([0-9]*\)) data$/\1/p' "$work"/h2load.* |
+        awk '{s += $1} END {print s}')
+    rm -f "$work"/h2load.*
+    if [ "$bytes" -lt $(($3 * 256)) ]; then
+        echo "bench: $1: $3 answers had only $bytes bytes" >&2
+        exit 1
+    fi
+}
+
 # drive LABEL PORT PATH SHAPE(16x32|1x1) PID...   prints a row
 drive() {
     local label=$1 port=$2 path=$3 shape=$4 n=$N clients streams each before after f0 f1
@@ -91,7 +105,7 @@ drive() {
     [ "$shape" = 1x1 ] && n=$((N / 20))
     each=$((n / clients))
     before=$(cpu_ticks "$@")
-    f0=$(fsyncs "127.0.0.1:$port" 2>/dev/null || echo 0)
+    f0=$(fsyncs "127.0.0.1:$port")
     local t0 t1 i loads=()
     t0=$(date +%s%N)
     for i in $(seq 0 $((clients - 1))); do
@@ -104,8 +118,9 @@ drive() {
     wait "${loads[@]}"
     t1=$(date +%s%N)
     after=$(cpu_ticks "$@")
-    f1=$(fsyncs "127.0.0.1:$port" 2>/dev/null || echo 0)
+    f1=$(fsyncs "127.0.0.1:$port")
     n=$((each * clients))
+    check_answers "$label" "$path" "$n"
     cat "$work"/load.* | awk '{print $3}' | sort -n >"$work/times"
     rm -f "$work"/load.*
     awk -v label="$label" -v shape="$shape" -v n="$n" -v ns=$((t1 - t0)) \

@@ -26,6 +26,9 @@ static void on_message(void *ctx, struct slice message)
 
 static void on_status(void *ctx, enum grpc_code code, const char *text)
 {
+    if (load.status) {
+        return; /* said already */
+    }
     if (code != GRPC_OK) {
         fprintf(stderr, "load: %s: %s\n", grpc_code_name(code), text);
         load.status = 1;

@@ -81,7 +81,7 @@ get() {
         etcd_disk_wal_fsync_duration_seconds_count \
         etcd_disk_backend_commit_duration_seconds_count \
         process_resident_memory_bytes; do
-        grep -q "^$name[ {]" <<<"$body" || {
+        grep -q "^${name}[ {]" <<<"$body" || {
             echo "no metric $name"
             return 1
         }

@@ -31,15 +31,24 @@ mask() {
 
 # try <text>: one call, written as shell with $ctl for the command line.
 try() {
-    ctl_out=$(eval "timeout 10 $1" 2>"$work/err" </dev/null; echo "exit $?")
-    printf '=== %s\n%s\n--- stderr\n%s\n' "$1" "$(printf '%s\n' "$ctl_out" | mask)" "$(mask <"$work/err")"
+    ctl_out=$(eval "timeout 10 env $1" 2>"$work/err" </dev/null; echo "exit $?")
+    printf '=== %s\n%s\n--- stderr\n%s\n' "$(printf %s "$1" | sed -E 's/[0-9a-f]{15,16}/ID/; s/--rev [0-9]+/--rev R/')" "$(printf '%s\n' "$ctl_out" | mask)" "$(mask <"$work/err")"
 }
 
 # pipe <input> <text>: the same with standard input.
 pipe() {
-    printf '%b' "$1" >"$work/in"
-    ctl_out=$(eval "timeout 10 $2" 2>"$work/err" <"$work/in"; echo "exit $?")
+    if [ "$1" = - ]; then
+        ctl_out=$(eval "timeout 10 $2" 2>"$work/err"; echo "exit $?")
+    else
+        printf '%b' "$1" >"$work/in"
+        ctl_out=$(eval "timeout 10 $2" 2>"$work/err" <"$work/in"; echo "exit $?")
+    fi
     printf '=== %q | %s\n%s\n--- stderr\n%s\n' "$1" "$2" "$(printf '%s\n' "$ctl_out" | mask)" "$(mask <"$work/err")"
+}
+
+# slowly <line> ...: lines with time between them for answers to come.
+slowly() {
+    for line; do printf '%s\n' "$line"; sleep 0.7; done
 }
 
 cases() {
@@ -91,11 +100,11 @@ cases() {
     pipe '\n\n' '$ctl txn'; try '$ctl txn a'
 
     try '$ctl compaction'; try '$ctl compaction x'; try '$ctl compaction 99999999'; try '$ctl compaction 1 2'
-    try '$ctl lease'; try '$ctl lease grant'; try '$ctl lease grant x'; try '$ctl lease revoke xx'; try '$ctl lease revoke 77'
+    try '$ctl lease >/dev/null'; try '$ctl lease grant'; try '$ctl lease grant x'; try '$ctl lease revoke xx'; try '$ctl lease revoke 77'
     try '$ctl lease timetolive 77'; try '$ctl lease timetolive 77 -w json'; try '$ctl lease timetolive 77 -w fields'
     try '$ctl lease timetolive zz'; try '$ctl lease keep-alive 77'; try '$ctl lease keep-alive 77 --once'; try '$ctl lease keep-alive'
     try '$ctl lease grant 99999999999'; try '$ctl lease list'; try '$ctl lease list -w json'; try '$ctl lease list -w fields'
-    for w in simple fields json table; do
+    for w in simple fields json; do
         try "\$ctl lease grant 60 -w $w"
     done
     lease=$($ctl lease grant 60 | sed -E 's/lease ([0-9a-f]+) .*/\1/')
@@ -123,8 +132,8 @@ cases() {
     try '$ctl watch'; try '$ctl watch a b --prefix'; try '$ctl watch a --'; try '$ctl watch -- echo'; try '$ctl watch a --foo'
     try "ETCDCTL_WATCH_KEY=cmp/w timeout 1 \$ctl watch --rev $rev"; try 'ETCDCTL_WATCH_KEY=cmp/w $ctl watch a'
     pipe 'foo\nwatch\nwatch a b --prefix\n' '$ctl watch -i'
-    try "(printf 'watch cmp/w --rev $rev -- echo hi \$HOME\n'; sleep 0.5; printf 'progress\n'; sleep 0.5) | \$ctl watch -i"
-    try "(printf 'watch cmp/w\n'; sleep 0.5; printf 'progress\n'; sleep 0.5) | \$ctl watch -i -w json"
+    slowly "watch cmp/w --rev $rev -- echo hi \$HOME" progress | pipe - '$ctl watch -i'
+    slowly 'watch cmp/w' progress | pipe - '$ctl watch -i -w json'
     $ctl compaction "$rev" >/dev/null
     for w in simple fields json; do try "timeout 1 \$ctl watch cmp/w --rev 1 -w $w"; done
     try '$ctl get cmp/w --rev 1'; try '$ctl compaction 1'
@@ -141,7 +150,7 @@ cases() {
     try '$ctl member add'; try '$ctl member add n'; try '$ctl member add n --peer-urls=foo'; try '$ctl member add n --peer-urls=http://foo'
     try '$ctl member add n --peer-urls=http://foo:1/a'; try '$ctl member add a b'; try '$ctl member remove'; try '$ctl member remove zz'
     try '$ctl member remove 77'; try '$ctl member update'; try '$ctl member update 77'; try '$ctl member promote 77'; try '$ctl member promote zz'
-    try '$ctl member'; try '$ctl member nosuch >/dev/null'; try '$ctl move-leader'; try '$ctl move-leader zz'; try '$ctl move-leader 77'
+    try '$ctl member >/dev/null'; try '$ctl member nosuch >/dev/null'; try '$ctl move-leader'; try '$ctl move-leader zz'; try '$ctl move-leader 77'
     try "\$ctl move-leader $id"; try "\$ctl member promote $id"
     try '$ctl defrag'; try '$ctl endpoint hashkv --rev 99999999'; try '$ctl alarm list a'
     try "ETCDCTL_ENDPOINTS=127.0.0.1:1 \$ctl --command-timeout 300ms put a b"
@@ -152,7 +161,7 @@ cases() {
     try "ETCDCTL_ENDPOINTS=127.0.0.1:1,$endpoint \$ctl --command-timeout 300ms endpoint status -w fields | head -1"
     try "ETCDCTL_ENDPOINTS=http://$endpoint \$ctl get cmp/a"
     try "\$ctl --endpoints $endpoint get a"; try 'ETCDCTL_FOO=1 $ctl get cmp/a'; try 'ETCDCTL_COMMAND_TIMEOUT=x $ctl get cmp/a'
-    try '$ctl gett'; try '$ctl m'; try '$ctl me l'; try '$ctl --dial-timeout x get a | head -1'; try '$ctl -w json get cmp/a'
+    try '$ctl gett'; try '$ctl me l'; try '$ctl --dial-timeout x get a | head -1'; try '$ctl -w json get cmp/a'
     try '$ctl --write-out=json get cmp/a'; try '$ctl -wjson get cmp/a'; try '$ctl get cmp/a -w'; try '$ctl get --user'; try '$ctl get -1'
     try '$ctl get cmp/a --dial-timeout 5'; try '$ctl get cmp/a --hex=maybe'
 

@@ -202,6 +202,7 @@ ctl_on() {
 }
 
 # each_client FUNCTION: called with CTL set to each client at hand in turn.
+# shellcheck disable=SC2034 # they are for the function
 each_client() {
     local client
     for client in "$COFRECTL" "$ETCDCTL34" "$ETCDCTL37"; do

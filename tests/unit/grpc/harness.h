@@ -49,6 +49,8 @@ struct fixture {
     bool timed_out;
     bool lost; /* the bare client's connection is gone */
     bool drained;
+    bool pings_on_data, is_pinging;
+    int pings; /* sent for that */
     int goaways;
     char goaway_debug[64];
 };
@@ -101,6 +103,14 @@ static void m_flood(struct grpc_call *c, struct slice m)
     bytes_unref(b);
 }
 
+/* What a test wants to do with a message. */
+static void (*custom)(struct grpc_call *c, struct slice m);
+
+static void m_custom(struct grpc_call *c, struct slice m)
+{
+    custom(c, m);
+}
+
 static void m_end(struct grpc_call *c)
 {
     fixture->ended++;
@@ -115,6 +125,8 @@ static const struct grpc_method methods[] = {
     {"/t.T/Hold", GRPC_UNARY, m_hold, NULL, m_end, NULL},
     {"/t.T/Chat", GRPC_BIDI_STREAM, m_chat, m_chat_end, m_end, NULL},
     {"/t.T/Watch", GRPC_BIDI_STREAM, m_chat, NULL, m_end, NULL},
+    {"/t.T/Custom", GRPC_UNARY, m_custom, NULL, m_end, NULL},
+    {"/t.T/CustomStream", GRPC_BIDI_STREAM, m_custom, m_chat_end, m_end, NULL},
     {"/t.T/Flood", GRPC_SERVER_STREAM, m_flood, NULL, m_end, NULL},
 };
 
@@ -166,7 +178,13 @@ static void x_head(struct h2_stream *st, bool is_trailers)
 
 static void x_data(struct h2_stream *st, struct slice data)
 {
-    buf_append_slice(&container_of(st, struct exchange, h2)->body, data);
+    struct exchange *x = container_of(st, struct exchange, h2);
+    buf_append_slice(&x->body, data);
+    if (x->f->pings_on_data && !x->f->is_pinging) {
+        h2_session_ping(st->session);
+        x->f->is_pinging = true;
+        x->f->pings++;
+    }
 }
 
 static void x_end(struct h2_stream *st)
@@ -188,6 +206,7 @@ static void x_output(void *ctx)
 
 static void x_ping(void *ctx, bool is_ack)
 {
+    ((struct fixture *)ctx)->is_pinging &= !is_ack;
 }
 
 static void x_goaway(void *ctx, uint32_t code, struct slice debug)
@@ -328,6 +347,9 @@ static int tear_down(void **state)
 
 /* ---- requests ---- */
 
+#define BASE ":method", "POST", ":scheme", "http", ":path", "/t.T/Echo"
+#define TYPE "content-type", "application/grpc"
+
 /* `headers`: name, value, ..., NULL. */
 static void begin_with(struct fixture *f, struct exchange *x,
                        const char *const *headers)
@@ -388,6 +410,19 @@ static inline void expect(struct exchange *x, int http, int status,
     assert_int_equal(x->grpc_status, status);
     assert_int_equal(x->http_status, http);
     buf_release(&x->body);
+}
+
+static inline void expect_echo(struct exchange *x, const void *data,
+                               size_t size)
+{
+    assert_int_equal(x->body.size, 5 + size);
+    assert_int_equal(x->body.data[0], 0);
+    assert_int_equal(get_be32(x->body.data + 1), size);
+    assert_memory_equal(x->body.data + 5, data, size);
+    assert_false(x->was_trailers_only);
+    assert_int_equal(x->heads, 2);
+    assert_int_equal(x->code, NGHTTP2_NO_ERROR);
+    expect(x, 200, 0, "");
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)

@@ -7,7 +7,7 @@ static struct buf image = BUF_INIT(1 << 24);
 static struct buf twisted = BUF_INIT(1 << 24);
 
 static const struct content_bucket buckets[] = {
-    {"alarm", 0, 8, 0},     {"deep", 12, 20000, 100}, {"key", 400, 40, 200},
+    {"alarm", 0, 8, 0},     {"deep", 6, 9000, 100}, {"key", 150, 40, 200},
     {"large", 3, 20, 9000}, {"meta", 3, 10, 30},
 };
 enum { BUCKETS = sizeof buckets / sizeof *buckets };
@@ -58,8 +58,7 @@ static int read_all(uint64_t *ret_records)
         }
         if (err == ERR_CORRUPT) {
             struct slice again;
-            assert_int_equal(image_reader_next(r, &again, &again),
-                             ERR_CORRUPT);
+            assert_int_equal(image_reader_next(r, &again, &again), ERR_CORRUPT);
         }
         if (err == ERR_NOT_FOUND) {
             err = 0;
@@ -89,7 +88,7 @@ static void test_whole(void **state)
     uint64_t records = 0;
     twist_none();
     assert_int_equal(read_all(&records), 0);
-    assert_int_equal(records, 12 + 400 + 3 + 3);
+    assert_int_equal(records, 6 + 150 + 3 + 3);
 }
 
 static void test_cut_short(void **state)
@@ -127,8 +126,7 @@ static void test_metas(void **state)
 static void put_metas(const struct image_meta *meta)
 {
     image_meta_encode(twisted.data + IMAGE_HEADER_SIZE, meta);
-    image_meta_encode(twisted.data + IMAGE_PAGE_SIZE + IMAGE_HEADER_SIZE,
-                      meta);
+    image_meta_encode(twisted.data + IMAGE_PAGE_SIZE + IMAGE_HEADER_SIZE, meta);
 }
 
 static void test_meta_content(void **state)
@@ -286,13 +284,12 @@ static void test_flips(void **state)
             twist_none();
             twisted.data[page * IMAGE_PAGE_SIZE + k] ^= 1 << (k % 8);
             int err = read_all(&records);
-            assert_true(err == 0 || err == ERR_CORRUPT ||
-                        err == ERR_NOT_FOUND);
+            assert_true(err == 0 || err == ERR_CORRUPT || err == ERR_NOT_FOUND);
             found += err != 0;
             tries++;
         }
     }
-    assert_true(tries > 500 && found > 0);
+    assert_true(tries > 300 && found > 0);
 }
 
 /* Seeded nonsense where it hurts: sizes, numbers, whole pages. */
@@ -302,12 +299,11 @@ static void test_mutations(void **state)
     struct rng rng = {99};
     uint64_t pages = image.size / IMAGE_PAGE_SIZE;
     int good = 0;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 2000; i++) {
         twist_none();
         for (uint64_t n = rng_below(&rng, 3) + 1; n; n--) {
             size_t page = (2 + rng_below(&rng, pages - 2)) * IMAGE_PAGE_SIZE;
-            size_t at = page + rng_below(&rng, rng_below(&rng, 2) ? 128
-                                                                  : 4090);
+            size_t at = page + rng_below(&rng, rng_below(&rng, 2) ? 128 : 4090);
             switch (rng_below(&rng, 5)) {
             case 0:
                 twisted.data[at] = (uint8_t)rng_next(&rng);
@@ -320,8 +316,7 @@ static void test_mutations(void **state)
                 break;
             case 3:
                 memmove(twisted.data + page,
-                        twisted.data + rng_below(&rng, pages) *
-                                           IMAGE_PAGE_SIZE,
+                        twisted.data + rng_below(&rng, pages) * IMAGE_PAGE_SIZE,
                         IMAGE_PAGE_SIZE);
                 break;
             case 4:
@@ -335,20 +330,16 @@ static void test_mutations(void **state)
         assert_true(err == 0 || err == ERR_CORRUPT || err == ERR_NOT_FOUND);
         good += err == 0;
     }
-    assert_true(good > 100 && good < 2900);
+    assert_true(good > 100 && good < 1900);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_metas),
-        cmocka_unit_test(test_meta_content),
-        cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_inline_bucket),
-        cmocka_unit_test(test_flips),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_whole), cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_metas), cmocka_unit_test(test_meta_content),
+        cmocka_unit_test(test_pages), cmocka_unit_test(test_inline_bucket),
+        cmocka_unit_test(test_flips), cmocka_unit_test(test_mutations),
     };
     return cmocka_run_group_tests(tests, make, release_all);
 }

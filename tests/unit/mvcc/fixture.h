@@ -87,8 +87,8 @@ static inline void fixture_put_one(struct fixture *f, struct slice key,
     struct mvcc_stat stat;
     int err = mvcc_stat(f->m, key, &stat);
     assert_true(err == 0 || err == ERR_KEY_NOT_FOUND);
-    assert_int_equal(
-        mvcc_put(f->m, key, value, lease, err == 0 ? &stat : NULL), 0);
+    assert_int_equal(mvcc_put(f->m, key, value, lease, err == 0 ? &stat : NULL),
+                     0);
 }
 
 /* A transaction of one put. */
@@ -104,9 +104,8 @@ static inline void fixture_delete(struct fixture *f, const char *key)
 {
     int64_t count;
     mvcc_begin(f->m);
-    assert_int_equal(mvcc_delete_range(f->m, slice_str(key),
-                                       (struct slice){0}, false, NULL, NULL,
-                                       &count),
+    assert_int_equal(mvcc_delete_range(f->m, slice_str(key), (struct slice){0},
+                                       false, NULL, NULL, &count),
                      0);
     mvcc_end(f->m, ++f->index, 1);
 }

@@ -115,9 +115,8 @@ static inline void side_version(void *ctx, struct buf *out)
 }
 
 /* Says back what it was asked. */
-static inline void side_request(void *ctx, const char *method,
-                                const char *path, struct slice body,
-                                struct peer_request *rq)
+static inline void side_request(void *ctx, const char *method, const char *path,
+                                struct slice body, struct peer_request *rq)
 {
     struct side *s = ctx;
     if (s->holds_answers) {

@@ -23,8 +23,8 @@ static void check_entry(const struct raft_entry *e, const Pbr__Entry *p)
     assert_int_equal(p->term, e->term);
     assert_int_equal(p->index, e->index);
     assert_int_equal(p->type, e->type);
-    assert_true(slice_eq(slice_of(p->data.data, p->data.len),
-                         bytes_slice(e->data)));
+    assert_true(
+        slice_eq(slice_of(p->data.data, p->data.len), bytes_slice(e->data)));
 }
 
 static void check_snapshot(const struct raft_snapshot_meta *s,
@@ -46,8 +46,7 @@ static void check_snapshot(const struct raft_snapshot_meta *s,
     assert_false(m->conf_state->auto_leave);
 }
 
-static void check_message(const struct raft_message *m,
-                          const Pbr__Message *p)
+static void check_message(const struct raft_message *m, const Pbr__Message *p)
 {
     assert_int_equal(p->type, m->type);
     assert_int_equal(p->to, m->to);
@@ -87,8 +86,7 @@ static void test_agrees_with_generated_code(void **state)
         pbr__message__pack(p, packed);
         assert_memory_equal(packed, b.data, size);
         struct raft_message back;
-        assert_int_equal(peer_decode_message(slice_of(packed, size), &back),
-                         0);
+        assert_int_equal(peer_decode_message(slice_of(packed, size), &back), 0);
         assert_same_message(&m, &back);
         raft_message_release(&back);
         free(packed);
@@ -113,11 +111,8 @@ static void test_known_bytes(void **state)
 {
     struct raft_message beat = {.type = RAFT_MSG_HEARTBEAT};
     expect_bytes(&beat, "\x08\x08", 2);
-    struct raft_message resp = {.type = RAFT_MSG_APP_RESP,
-                                .to = 1,
-                                .from = 2,
-                                .term = 3,
-                                .index = 300};
+    struct raft_message resp = {
+        .type = RAFT_MSG_APP_RESP, .to = 1, .from = 2, .term = 3, .index = 300};
     expect_bytes(&resp, "\x08\x04\x10\x01\x18\x02\x20\x03\x30\xac\x02", 11);
 }
 
@@ -131,8 +126,7 @@ static int decode(const char *bytes, size_t size, struct raft_message *ret)
 static void test_what_etcd_sends_explicitly(void **state)
 {
     struct raft_message m;
-    assert_int_equal(DECODE("\x08\x08\x10\x05\x18\x06\x20\x02\x40\x00", &m),
-                     0);
+    assert_int_equal(DECODE("\x08\x08\x10\x05\x18\x06\x20\x02\x40\x00", &m), 0);
     assert_int_equal(m.type, RAFT_MSG_HEARTBEAT);
     assert_int_equal(m.commit, 0);
     assert_int_equal(m.term, 2);
@@ -142,14 +136,13 @@ static void test_unknown_fields_are_skipped(void **state)
 {
     struct raft_message m;
     /* 15: varint, 16: 64 bit, 17: bytes, 18: 32 bit, 19: nested group */
-    assert_int_equal(
-        DECODE("\x78\x01\x81\x01"
-               "12345678"
-               "\x8a\x01\x02hi\x95\x01"
-               "1234"
-               "\x9b\x01\x08\x01\xa3\x01\xa4\x01\x9c\x01\x10\x07",
-               &m),
-        0);
+    assert_int_equal(DECODE("\x78\x01\x81\x01"
+                            "12345678"
+                            "\x8a\x01\x02hi\x95\x01"
+                            "1234"
+                            "\x9b\x01\x08\x01\xa3\x01\xa4\x01\x9c\x01\x10\x07",
+                            &m),
+                     0);
     assert_int_equal(m.to, 7);
     /* a known number of another wire type is unknown too */
     assert_int_equal(DECODE("\x12\x01x\x38\x05\x10\x07", &m), 0);
@@ -206,11 +199,9 @@ static void test_bad_bytes(void **state)
     assert_int_equal(DECODE("\x3a\x02\x08", &m), ERR_PROTOCOL);
     assert_int_equal(DECODE("\x3a\x01\x08", &m), ERR_PROTOCOL);
     /* beyond 64 bits, and the largest that is not */
-    assert_int_equal(DECODE("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
-                            &m),
+    assert_int_equal(DECODE("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", &m),
                      ERR_PROTOCOL);
-    assert_int_equal(DECODE("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-                            &m),
+    assert_int_equal(DECODE("\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", &m),
                      0);
     assert_int_equal(m.to, UINT64_MAX);
     /* a length beyond the address space */

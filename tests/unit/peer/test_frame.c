@@ -170,8 +170,7 @@ static void test_unknown_type(void **state)
     bool rest;
     for (int type = 3; type < 256; type++) {
         char byte = (char)type;
-        assert_int_equal(read_all(PEER_MSGAPP, &byte, 1, &rest),
-                         ERR_PROTOCOL);
+        assert_int_equal(read_all(PEER_MSGAPP, &byte, 1, &rest), ERR_PROTOCOL);
     }
 }
 
@@ -200,8 +199,7 @@ static void test_lengths(void **state)
 static void test_announced_is_not_allocated(void **state)
 {
     struct peer_frame_reader reader;
-    peer_frame_reader_init(&reader, PEER_MESSAGE, PEER, SELF, on_message,
-                           NULL);
+    peer_frame_reader_init(&reader, PEER_MESSAGE, PEER, SELF, on_message, NULL);
     char bytes[9];
     put_be64(bytes, PEER_MESSAGE_BYTES_MAX);
     bytes[8] = 8;
@@ -213,8 +211,7 @@ static void test_announced_is_not_allocated(void **state)
 static void test_entries_share_one_limit(void **state)
 {
     struct peer_frame_reader reader;
-    peer_frame_reader_init(&reader, PEER_MSGAPP, PEER, SELF, on_message,
-                           NULL);
+    peer_frame_reader_init(&reader, PEER_MSGAPP, PEER, SELF, on_message, NULL);
     char head[9] = {1}, length[8];
     put_be64(head + 1, 9);
     assert_int_equal(peer_frame_read(&reader, slice_of(head, 9)), 0);

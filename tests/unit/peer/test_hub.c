@@ -20,12 +20,18 @@ static uint32_t send_all_types(struct side *from, struct side *to,
                                uint64_t seed)
 {
     static const enum raft_message_type types[] = {
-        RAFT_MSG_PROP,           RAFT_MSG_APP,
-        RAFT_MSG_APP_RESP,       RAFT_MSG_VOTE,
-        RAFT_MSG_VOTE_RESP,      RAFT_MSG_HEARTBEAT,
-        RAFT_MSG_HEARTBEAT_RESP, RAFT_MSG_TRANSFER_LEADER,
-        RAFT_MSG_TIMEOUT_NOW,    RAFT_MSG_READ_INDEX,
-        RAFT_MSG_READ_INDEX_RESP, RAFT_MSG_PRE_VOTE,
+        RAFT_MSG_PROP,
+        RAFT_MSG_APP,
+        RAFT_MSG_APP_RESP,
+        RAFT_MSG_VOTE,
+        RAFT_MSG_VOTE_RESP,
+        RAFT_MSG_HEARTBEAT,
+        RAFT_MSG_HEARTBEAT_RESP,
+        RAFT_MSG_TRANSFER_LEADER,
+        RAFT_MSG_TIMEOUT_NOW,
+        RAFT_MSG_READ_INDEX,
+        RAFT_MSG_READ_INDEX_RESP,
+        RAFT_MSG_PRE_VOTE,
         RAFT_MSG_PRE_VOTE_RESP,
     };
     struct rng r = {seed};
@@ -235,6 +241,63 @@ static void test_post_queue_limit(void **state)
     wanted_b = 0;
 }
 
+static struct raft_message sized(struct bytes *data)
+{
+    struct raft_message m = to_b(RAFT_MSG_PROP);
+    m.entry_count = 1;
+    m.entries = mem_zalloc(sizeof *m.entries);
+    m.entries[0].data = bytes_ref(data);
+    return m;
+}
+
+/* Seven fill the queue but for `room`; what is one byte larger than that
+ * does not go in any more. */
+static void test_stream_bytes_limit(void **state)
+{
+    pair_attach();
+    struct bytes *eighth = bytes_new(PEER_STREAM_BYTES_MAX / 8);
+    memset(eighth->data, 0, eighth->size);
+    size_t room = PEER_STREAM_BYTES_MAX;
+    for (int i = 0; i < 7; i++) {
+        struct raft_message m = sized(eighth);
+        room -= peer_frame_size_max(&m);
+        peer_send(a.hub, &m, 1);
+    }
+    const struct peer_outstream *s = peer_hub_find(a.hub, b.id)->out[1];
+    assert_int_equal(s->bytes, PEER_STREAM_BYTES_MAX - room);
+    struct raft_message m = sized(eighth);
+    size_t around = peer_frame_size_max(&m) - eighth->size;
+    raft_message_release(&m);
+    bytes_unref(eighth);
+    for (int more = 1; more >= 0; more--) {
+        struct bytes *rest = bytes_new(room - around + (size_t)more);
+        memset(rest->data, 0, rest->size);
+        m = sized(rest);
+        bytes_unref(rest);
+        peer_send(a.hub, &m, 1);
+        assert_int_equal(s->count, more ? 7 : 8);
+    }
+    wanted_b = 8;
+    wait_for(all_came);
+    assert_int_equal(a.unreachable, 1);
+    wanted_b = 0;
+}
+
+static bool reader_gave_up(void)
+{
+    return !peer_hub_find(a.hub, b.id)->in[PEER_MSGAPP].is_attached;
+}
+
+/* Link heartbeats come each 1.7 s: with less patience they are too late. */
+static void test_silent_stream_is_dropped(void **state)
+{
+    a.hub->config.read_timeout_ms = 300;
+    pair_attach();
+    wait_for(reader_gave_up);
+    wait_for(both_attached);
+    a.hub->config.read_timeout_ms = 5000;
+}
+
 /* ---- cuts ---- */
 
 static bool b_is_inactive(void)
@@ -322,6 +385,8 @@ static void test_removed_member_is_told(void **state)
     b.removed_id = a.id;
     side_knows(&a, &b);
     wait_for(told_removed);
+    came_within(never, 500); /* both streams are refused, again and again */
+    assert_int_equal(a.removed, 1);
     assert_int_equal(b.got_count, 0);
 }
 
@@ -335,14 +400,19 @@ static bool b_lost_a(void)
 static void test_removing_a_peer(void **state)
 {
     pair_attach();
+    /* What was sent before still arrives: it says so. */
+    struct raft_message m[2] = {to_b(RAFT_MSG_APP), to_b(RAFT_MSG_VOTE)};
+    peer_send(a.hub, m, 2);
     peer_hub_remove(a.hub, b.id);
     assert_null(peer_hub_find(a.hub, b.id));
-    struct raft_message m = to_b(RAFT_MSG_APP);
-    peer_send(a.hub, &m, 1); /* dropped in silence */
+    struct raft_message late = to_b(RAFT_MSG_APP);
+    peer_send(a.hub, &late, 1); /* dropped in silence */
     wait_for(b_lost_a);
+    assert_int_equal(b.got_count, 2);
     side_knows(&a, &b);
     wait_for(both_attached);
-    assert_int_equal(b.got_count, 0);
+    assert_int_equal(b.got_count, 2);
+    assert_int_equal(a.unreachable, 0);
 }
 
 static void remove_sender(struct side *s, struct raft_message *m)
@@ -386,11 +456,16 @@ static void test_unfit_messages_are_dropped(void **state)
 {
     pair_attach();
     struct raft_message m[] = {
-        to_b(RAFT_MSG_HUP),           to_b(RAFT_MSG_BEAT),
-        to_b(RAFT_MSG_SNAP),          to_b(RAFT_MSG_UNREACHABLE),
-        to_b(RAFT_MSG_SNAP_STATUS),   to_b(RAFT_MSG_CHECK_QUORUM),
-        to_b(RAFT_MSG_HEARTBEAT_RESP), to_b(RAFT_MSG_HEARTBEAT_RESP),
-        to_b(RAFT_MSG_HEARTBEAT_RESP), to_b(RAFT_MSG_HEARTBEAT_RESP),
+        to_b(RAFT_MSG_HUP),
+        to_b(RAFT_MSG_BEAT),
+        to_b(RAFT_MSG_SNAP),
+        to_b(RAFT_MSG_UNREACHABLE),
+        to_b(RAFT_MSG_SNAP_STATUS),
+        to_b(RAFT_MSG_CHECK_QUORUM),
+        to_b(RAFT_MSG_HEARTBEAT_RESP),
+        to_b(RAFT_MSG_HEARTBEAT_RESP),
+        to_b(RAFT_MSG_HEARTBEAT_RESP),
+        to_b(RAFT_MSG_HEARTBEAT_RESP),
     };
     uint32_t count = sizeof m / sizeof *m;
     m[count - 4].context = bytes_copy(slice_str("1"));
@@ -419,82 +494,7 @@ static void test_probing(void **state)
     wait_for(b_probed);
 }
 
-/* ---- peer_fetch ---- */
-
-static int fetched_err, fetched_status;
-static char fetched_body[256], fetched_cluster[64];
-static uint32_t fetched;
-
-static void on_fetched(void *ctx, int err, int status,
-                       const char *cluster_id, struct slice body)
-{
-    fetched++;
-    fetched_err = err;
-    fetched_status = status;
-    snprintf(fetched_body, sizeof fetched_body, "%.*s", (int)body.size,
-             (const char *)body.data);
-    snprintf(fetched_cluster, sizeof fetched_cluster, "%s", cluster_id);
-}
-
-static bool has_fetched(void)
-{
-    return fetched > 0;
-}
-
-static void fetch(const char *text, const char *method, const char *path,
-                  const char *body)
-{
-    struct url url;
-    assert_int_equal(url_parse(text, &url), 0);
-    fetched = 0;
-    peer_fetch(loop, &url, method, path, body ? "text/x" : NULL,
-               slice_str(body ? body : ""), 500, on_fetched, NULL);
-    assert_int_equal(fetched, 0);
-    wait_for(has_fetched);
-}
-
-static void test_fetch(void **state)
-{
-    fetch(b.url, "GET", "/members", NULL);
-    assert_int_equal(fetched_status, 200);
-    assert_string_equal(fetched_body, "[]\n");
-    assert_string_equal(fetched_cluster, "c1");
-    fetch(b.url, "POST", "/leases", "abc");
-    assert_string_equal(fetched_body, "POST /leases  abc");
-    fetch(b.url, "GET", "/raft/nothing", NULL);
-    assert_int_equal(fetched_status, 404);
-    fetch("http://127.0.0.1:1", "GET", "/members", NULL);
-    assert_int_equal(fetched_status, 0);
-    assert_int_equal(fetched_err, ERR_REFUSED);
-    fetch("https://127.0.0.1:1", "GET", "/members", NULL);
-    assert_int_equal(fetched_err, ERR_UNSUPPORTED);
-    b.holds_answers = true;
-    fetch(b.url, "POST", "/leases", "abc");
-    assert_int_equal(fetched_err, ERR_TIMEOUT);
-    came_within(never, 20);
-    peer_answer(b.held, 200, NULL, slice_str("too late"));
-}
-
-static void test_fetch_cancel(void **state)
-{
-    struct url url;
-    assert_int_equal(url_parse(b.url, &url), 0);
-    fetched = 0;
-    b.holds_answers = true;
-    struct peer_exchange *x =
-        peer_fetch(loop, &url, "POST", "/leases", NULL, slice_str(""), 500,
-                   on_fetched, NULL);
-    came_within(never, 50);
-    peer_fetch_cancel(x);
-    x = peer_fetch(loop, &url, "POST", "/leases", NULL, slice_str(""), 500,
-                   on_fetched, NULL);
-    peer_fetch_cancel(x);
-    came_within(never, 50);
-    assert_int_equal(fetched, 0);
-    peer_answer(b.held, 200, NULL, slice_str("too late"));
-}
-
-#define pair_test(f)                                                         \
+#define pair_test(f) \
     cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
 
 int main(void)
@@ -505,7 +505,9 @@ int main(void)
         pair_test(test_volume),
         pair_test(test_big_messages),
         pair_test(test_stream_queue_limit),
+        pair_test(test_stream_bytes_limit),
         pair_test(test_post_queue_limit),
+        pair_test(test_silent_stream_is_dropped),
         pair_test(test_restart_of_the_other),
         pair_test(test_cuts_under_load),
         pair_test(test_removed_member_is_told),
@@ -514,8 +516,6 @@ int main(void)
         pair_test(test_urls_are_tried_in_turn),
         pair_test(test_unfit_messages_are_dropped),
         pair_test(test_probing),
-        pair_test(test_fetch),
-        pair_test(test_fetch_cancel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

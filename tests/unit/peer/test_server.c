@@ -1,121 +1,5 @@
 /* The accepted side by its bytes: texts, order of the checks, bad input. */
-#include "pair.h"
-
-/* ---- a connection by hand ---- */
-
-static struct conn *raw;
-static struct buf to_send, answer;
-static bool raw_is_closed;
-static int dial_err;
-static const char *wanted_text;
-
-static void raw_data(void *ctx, struct slice data)
-{
-    buf_append_slice(&answer, data);
-}
-
-static bool raw_flush(void *ctx, struct buf *out)
-{
-    buf_append_slice(out, buf_slice(&to_send));
-    to_send.size = 0;
-    return false;
-}
-
-static void raw_closed(void *ctx, int err)
-{
-    raw = NULL;
-    raw_is_closed = true;
-}
-
-static const struct conn_handler raw_handler = {
-    .on_data = raw_data, .on_flush = raw_flush, .on_closed = raw_closed};
-
-static void raw_dialled(void *ctx, struct conn *c, int err)
-{
-    dial_err = err;
-    raw = c;
-    if (c) {
-        conn_set_handler(c, &raw_handler, NULL);
-    }
-}
-
-static bool is_connected(void)
-{
-    return raw || dial_err;
-}
-
-static bool is_closed(void)
-{
-    return raw_is_closed;
-}
-
-static bool has_text(void)
-{
-    return answer.size && memmem(answer.data, answer.size, wanted_text,
-                                 strlen(wanted_text));
-}
-
-static void raw_open(void)
-{
-    struct net_address to = {.host = "127.0.0.1", .port = b.port};
-    buf_init(&to_send, SIZE_MAX);
-    buf_init(&answer, SIZE_MAX);
-    raw_is_closed = false;
-    dial_err = 0;
-    net_dial(loop, &to, 1000, raw_dialled, NULL);
-    wait_for(is_connected);
-    assert_int_equal(dial_err, 0);
-}
-
-static void raw_send(const void *data, size_t size)
-{
-    if (raw) {
-        buf_append(&to_send, data, size);
-        conn_want_flush(raw);
-    }
-}
-
-static void raw_end(void)
-{
-    if (raw) {
-        conn_close(raw, false);
-        wait_for(is_closed);
-    }
-    buf_release(&to_send);
-    buf_release(&answer);
-}
-
-static void expect_text(const char *text)
-{
-    wanted_text = text;
-    if (!came_within(has_text, 3000)) {
-        print_error("wanted: %s\ngot: %.*s\n", text, (int)answer.size,
-                    (const char *)answer.data);
-        fail();
-    }
-}
-
-static void refute_text(const char *text)
-{
-    wanted_text = text;
-    if (has_text()) {
-        print_error("not wanted: %s\ngot: %.*s\n", text, (int)answer.size,
-                    (const char *)answer.data);
-        fail();
-    }
-}
-
-/* One request on a connection of its own, and what the answer says; `text`
- * may be NULL. */
-static void ask(const char *request, const char *line, const char *text)
-{
-    raw_open();
-    raw_send(request, strlen(request));
-    expect_text(line);
-    if (text) {
-        expect_text(text);
-    }
-}
+#include "raw.h"
 
 /* A dialer that b knows as a peer, at an address where nobody answers. */
 static void know_a(void)
@@ -125,8 +9,8 @@ static void know_a(void)
     peer_hub_put(b.hub, 0xa, urls, 1);
 }
 
-#define HEADS                                                                \
-    "Host: x\r\nX-Server-From: a\r\nX-Server-Version: 3.7.1\r\n"             \
+#define HEADS                                                    \
+    "Host: x\r\nX-Server-From: a\r\nX-Server-Version: 3.7.1\r\n" \
     "X-Min-Cluster-Version: 3.0.0\r\nX-Etcd-Cluster-ID: c1\r\n"
 #define STREAM(kind) "GET /raft/stream/" kind "/a HTTP/1.1\r\n" HEADS
 
@@ -226,11 +110,10 @@ static void test_stream_checks(void **state)
     ask(STREAM("other") "X-Raft-To: b\r\n\r\n", "HTTP/1.1 404 ",
         "invalid path\n");
     raw_end();
-    ask("GET /raft/stream/message HTTP/1.1\r\n" HEADS "\r\n",
-        "HTTP/1.1 404 ", "invalid path\n");
+    ask("GET /raft/stream/message HTTP/1.1\r\n" HEADS "\r\n", "HTTP/1.1 404 ",
+        "invalid path\n");
     raw_end();
-    ask("GET /raft/stream/msgapp/xyz HTTP/1.1\r\n" HEADS
-        "X-Raft-To: b\r\n\r\n",
+    ask("GET /raft/stream/msgapp/xyz HTTP/1.1\r\n" HEADS "X-Raft-To: b\r\n\r\n",
         "HTTP/1.1 404 ", "invalid from\n");
     raw_end();
     ask(STREAM("message") "\r\n", "HTTP/1.1 412 ", "to field mismatch\n");
@@ -270,11 +153,8 @@ static void test_stream_bytes(void **state)
     ask(STREAM("msgapp") "X-Raft-To: b\r\n\r\n", "HTTP/1.1 200 OK\r\n",
         "X-Etcd-Cluster-Id: c1\r\nX-Server-Version: 3.7.1\r\nDate: ");
     answer.size = 0;
-    struct raft_message m = {.type = RAFT_MSG_APP,
-                             .to = 0xa,
-                             .from = 0xb,
-                             .term = 2,
-                             .commit = 1};
+    struct raft_message m = {
+        .type = RAFT_MSG_APP, .to = 0xa, .from = 0xb, .term = 2, .commit = 1};
     peer_send(b.hub, &m, 1);
     came_within(never, 30);
     assert_int_equal(answer.size, 10 + 1 + 8 + 10 + 2);
@@ -336,8 +216,7 @@ static void post(const char *path, const void *body, size_t size,
 {
     char head[400];
     int n = snprintf(head, sizeof head,
-                     "POST %s HTTP/1.1\r\n" HEADS
-                     "Content-Length: %zu\r\n\r\n",
+                     "POST %s HTTP/1.1\r\n" HEADS "Content-Length: %zu\r\n\r\n",
                      path, announced);
     raw_open();
     raw_send(head, (size_t)n);
@@ -539,9 +418,9 @@ static void test_silent_connections_are_closed(void **state)
     wait_for(is_closed);
     raw_end();
     raw_open();
-    raw_send("POST /raft HTTP/1.1\r\n" HEADS "Content-Length: 9\r\n\r\nx",
-             strlen("POST /raft HTTP/1.1\r\n" HEADS
-                    "Content-Length: 9\r\n\r\nx"));
+    raw_send(
+        "POST /raft HTTP/1.1\r\n" HEADS "Content-Length: 9\r\n\r\nx",
+        strlen("POST /raft HTTP/1.1\r\n" HEADS "Content-Length: 9\r\n\r\nx"));
     wait_for(is_closed);
     raw_end();
     assert_int_equal(b.hub->body_bytes, 0);
@@ -555,7 +434,65 @@ static void test_silent_connections_are_closed(void **state)
     raw_end();
 }
 
-#define pair_test(f)                                                         \
+static bool stream_is_gone(void)
+{
+    return !peer_hub_find(b.hub, 0xa)->out[PEER_MESSAGE];
+}
+
+static void test_reader_that_does_not_read(void **state)
+{
+    b.hub->config.write_timeout_ms = 300;
+    know_a();
+    ask(STREAM("message") "X-Raft-To: b\r\n\r\n", "HTTP/1.1 200 ", NULL);
+    conn_pause(raw, true);
+    for (int i = 0; i < 20; i++) {
+        struct raft_message m = {
+            .type = RAFT_MSG_PROP, .to = 0xa, .from = 0xb, .entry_count = 1};
+        m.entries = mem_zalloc(sizeof *m.entries);
+        m.entries[0].data = bytes_new(1 << 20);
+        memset(m.entries[0].data->data, 0, 1 << 20);
+        peer_send(b.hub, &m, 1);
+    }
+    b.unreachable = 0;
+    wait_for(stream_is_gone);
+    came_within(never, 20);
+    assert_int_equal(b.unreachable, 1);
+    conn_pause(raw, false);
+    raw_end();
+}
+
+static void drop_raw(void *ctx, int err)
+{
+}
+
+/* One image more than may come in at once. */
+static void test_snapshots_at_once(void **state)
+{
+    static const struct conn_handler silent = {.on_data = raw_data,
+                                               .on_closed = drop_raw};
+    struct conn *open[PEER_SNAPSHOTS_IN_MAX];
+    for (uint32_t i = 0; i < PEER_SNAPSHOTS_IN_MAX; i++) {
+        post("/raft/snapshot", "\0\0", 2, 100);
+        came_within(never, 20);
+        assert_int_equal(b.hub->snapshots_in, i + 1);
+        open[i] = raw;
+        conn_set_handler(raw, &silent, NULL);
+        raw = NULL;
+        raw_end();
+    }
+    post("/raft/snapshot", "\0\0", 2, 100);
+    expect_text("HTTP/1.1 503 ");
+    expect_text("too many snapshots at once\n");
+    wait_for(is_closed);
+    raw_end();
+    for (uint32_t i = 0; i < PEER_SNAPSHOTS_IN_MAX; i++) {
+        conn_close(open[i], false);
+    }
+    came_within(never, 50);
+    assert_int_equal(b.hub->snapshots_in, 0);
+}
+
+#define pair_test(f) \
     cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
 
 int main(void)
@@ -577,6 +514,8 @@ int main(void)
         pair_test(test_garbage_is_cut),
         pair_test(test_random_bytes),
         pair_test(test_silent_connections_are_closed),
+        pair_test(test_reader_that_does_not_read),
+        pair_test(test_snapshots_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -342,10 +342,15 @@ static void test_add_and_remove(void **state)
     assert_int_equal(raft_conf(c->nodes[1].raft)->voter_count, 4);
     assert_int_equal(cluster_propose_conf(c, 1, RAFT_CONF_REMOVE_NODE, 1), 0);
     cluster_settle(c);
-    assert_int_equal(cluster_status(c, 1).role, RAFT_FOLLOWER);
     assert_int_equal(raft_conf(c->nodes[2].raft)->voter_count, 3);
-    cluster_tick(c, 2, 40);
+    /* It handed over, and finds out with its next heartbeat. */
+    assert_int_equal(cluster_status(c, 2).role, RAFT_LEADER);
+    assert_int_equal(cluster_propose(c, 1, "x"), ERR_DROPPED);
+    cluster_tick(c, 1, 1);
+    assert_int_equal(cluster_status(c, 1).role, RAFT_FOLLOWER);
+    cluster_tick(c, 1, 100);
     assert_int_equal(cluster_status(c, 1).leader, 0);
+    assert_int_equal(cluster_status(c, 2).role, RAFT_LEADER);
     cluster_free(c);
 }
 

@@ -108,12 +108,11 @@ HELPER void fixture_free(struct fixture *f)
 
 /* --- replay as text --- */
 
-HELPER int note_entry(void *ctx, uint64_t term, uint64_t index,
-                      uint32_t type, struct slice data)
+HELPER int note_entry(void *ctx, uint64_t term, uint64_t index, uint32_t type,
+                      struct slice data)
 {
     return buf_printf(ctx, "e %" PRIu64 " %" PRIu64 " %u %zu %08x\n", term,
-                      index, type, data.size,
-                      crc32c(0, data.data, data.size));
+                      index, type, data.size, crc32c(0, data.data, data.size));
 }
 
 HELPER int note_hard_state(void *ctx, uint64_t term, uint64_t vote,
@@ -127,8 +126,7 @@ HELPER int note_snapshot(void *ctx, uint64_t index, uint64_t term,
                          struct slice conf)
 {
     return buf_printf(ctx, "s %" PRIu64 " %" PRIu64 " %.*s\n", index, term,
-                      (int)conf.size,
-                      conf.size ? (const char *)conf.data : "");
+                      (int)conf.size, conf.size ? (const char *)conf.data : "");
 }
 
 HELPER int open_noting(struct fixture *f, struct buf *notes,

@@ -250,8 +250,7 @@ static void test_foreign(void **state)
     (void)state;
     struct fixture *f = fixture_new(65536);
     assert_int_equal(mkdir(f->dir, 0700), 0);
-    char *path = mem_printf("%s/0000000000000000-0000000000000000.wal",
-                            f->dir);
+    char *path = mem_printf("%s/0000000000000000-0000000000000000.wal", f->dir);
     char junk[4096];
     memset(junk, 4, sizeof junk);
     struct wal *w;

@@ -1,0 +1,294 @@
+#include "fakes.h"
+
+static void put_ok(const char *key, const char *value, int64_t revision)
+{
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Put");
+    Pb__PutRequest put = PB__PUT_REQUEST__INIT;
+    put.key = data_of(key);
+    put.value = data_of(value);
+    call_pb(&c, &put);
+    assert_false(c.finished);
+    assert_int_equal(count_of(&fake.proposals), 1);
+    commit();
+    expect(&c, GRPC_OK, "");
+    Pb__PutResponse *r = call_answer(&c, 0, &pb__put_response__descriptor);
+    check_header(r->header, revision);
+    assert_null(r->prev_kv);
+    FREE(r);
+    call_end(&c);
+}
+
+static void put_entry_is_canonical(void **state)
+{
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Put");
+    static const uint8_t message[] = {0x0a, 1, 'k', 0x12, 1, 'v'};
+    call_message(&c, slice_of(message, sizeof message));
+    struct replica_proposal *p =
+        container_of(fake.proposals.next, struct replica_proposal, link);
+    static const uint8_t want[] = {0x22, 6,    0x0a, 1, 'k',  0x12, 1,
+                                   'v',  0xa2, 0x06, 2, 0x08, 1};
+    assert_int_equal(p->data->size, sizeof want);
+    assert_memory_equal(p->data->data, want, sizeof want);
+    assert_int_equal(p->type, RAFT_ENTRY_NORMAL);
+    call_end(&c); /* the client went away: nothing waits any more */
+    assert_true(list_empty(&fake.proposals));
+}
+
+static void put_prev_kv(void **state)
+{
+    put_ok("a", "1", 2);
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Put");
+    Pb__PutRequest put = PB__PUT_REQUEST__INIT;
+    put.key = data_of("a");
+    put.prev_kv = true;
+    call_pb(&c, &put);
+    commit();
+    expect(&c, GRPC_OK, "");
+    Pb__PutResponse *r = call_answer(&c, 0, &pb__put_response__descriptor);
+    check_header(r->header, 3);
+    assert_int_equal(r->prev_kv->mod_revision, 2);
+    FREE(r);
+    call_end(&c);
+}
+
+#define BAD(path, message, want_code, want_text)                             \
+    do {                                                                     \
+        struct grpc_call bad;                                                \
+        call_init(&bad, path);                                               \
+        call_pb(&bad, message);                                              \
+        expect(&bad, want_code, want_text);                                  \
+        assert_true(list_empty(&fake.proposals));                            \
+        call_end(&bad);                                                      \
+    } while (0)
+
+static void put_checks(void **state)
+{
+    static const char path[] = "/etcdserverpb.KV/Put";
+    Pb__PutRequest p = PB__PUT_REQUEST__INIT;
+    p.value = data_of("v");
+    p.lease = 5;
+    p.ignore_value = p.ignore_lease = true;
+    BAD(path, &p, 3, "etcdserver: key is not provided");
+    p.key = data_of("k");
+    BAD(path, &p, 3, "etcdserver: value is provided");
+    p.value.len = 0;
+    BAD(path, &p, 3, "etcdserver: lease is provided");
+    p = (Pb__PutRequest)PB__PUT_REQUEST__INIT;
+    p.key = data_of("k");
+    static char big[2001];
+    p.value = (ProtobufCBinaryData){2000 - 13, (uint8_t *)big};
+    BAD(path, &p, 3, "etcdserver: request is too large");
+    struct grpc_call c;
+    call_init(&c, path);
+    p.value.len -= 3;
+    call_pb(&c, &p);
+    assert_false(c.finished); /* exactly the limit */
+    struct replica_proposal *proposal =
+        container_of(fake.proposals.next, struct replica_proposal, link);
+    assert_true(proposal->data->size <= 2000 &&
+                proposal->data->size >= 1999);
+    call_end(&c);
+    fake.status.commit = fake.status.applied + 5001;
+    p.value.len = 0;
+    BAD(path, &p, 2, "etcdserver: too many requests");
+}
+
+static void put_refused_at_apply(void **state)
+{
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Put");
+    Pb__PutRequest p = PB__PUT_REQUEST__INIT;
+    p.key = data_of("k");
+    p.lease = 123;
+    call_pb(&c, &p);
+    commit();
+    expect(&c, 5, "etcdserver: requested lease not found");
+    call_end(&c);
+}
+
+static void proposal_failures(void **state)
+{
+    static const struct {
+        int err;
+        enum grpc_code code;
+        const char *text;
+    } rows[] = {
+        {ERR_NO_LEADER, 4, "context deadline exceeded"},
+        {ERR_TIMEOUT, 14, "etcdserver: request timed out"},
+        {ERR_CLOSED, 14, "etcdserver: server stopped"},
+        {ERR_DROPPED, 2, "raft proposal dropped"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct grpc_call c;
+        call_init(&c, "/etcdserverpb.KV/DeleteRange");
+        Pb__DeleteRangeRequest d = PB__DELETE_RANGE_REQUEST__INIT;
+        d.key = data_of("k");
+        call_pb(&c, &d);
+        fail_proposals(rows[i].err);
+        expect(&c, rows[i].code, rows[i].text);
+        call_end(&c);
+    }
+}
+
+static void range_checks(void **state)
+{
+    static const char path[] = "/etcdserverpb.KV/Range";
+    Pb__RangeRequest r = PB__RANGE_REQUEST__INIT;
+    r.sort_order = (Pb__RangeRequest__SortOrder)7;
+    BAD(path, &r, 3, "etcdserver: key is not provided");
+    r.key = data_of("k");
+    BAD(path, &r, 3, "etcdserver: invalid sort option");
+    r.sort_order = 0;
+    r.sort_target = (Pb__RangeRequest__SortTarget)5;
+    BAD(path, &r, 3, "etcdserver: invalid sort option");
+    r.sort_target = 0;
+    r.serializable = true;
+    r.revision = 2;
+    BAD(path, &r, 11,
+        "etcdserver: mvcc: required revision is a future revision");
+    struct grpc_call c;
+    call_init(&c, path);
+    call_message(&c, slice_str("\xff\xff"));
+    expect(&c, 13,
+           "grpc: error unmarshalling request: proto:\xc2\xa0"
+           "cannot parse invalid wire-format data");
+    call_end(&c);
+}
+
+static void range_reads(void **state)
+{
+    put_ok("a", "1", 2);
+    put_ok("b", "2", 3);
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Range");
+    Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+    q.key = data_of("a");
+    q.range_end = data_of("z");
+    q.revision = 2;
+    call_pb(&c, &q);
+    assert_false(c.finished);
+    assert_int_equal(count_of(&fake.reads), 1);
+    confirm_reads(0);
+    expect(&c, GRPC_OK, "");
+    Pb__RangeResponse *r =
+        call_answer(&c, 0, &pb__range_response__descriptor);
+    check_header(r->header, 3); /* the store's, not the one asked for */
+    assert_int_equal(r->count, 1);
+    FREE(r);
+    call_end(&c);
+    /* serializable: at once */
+    call_init(&c, "/etcdserverpb.KV/Range");
+    q.revision = 0;
+    q.serializable = true;
+    call_pb(&c, &q);
+    expect(&c, GRPC_OK, "");
+    r = call_answer(&c, 0, &pb__range_response__descriptor);
+    assert_int_equal(r->n_kvs, 2);
+    FREE(r);
+    call_end(&c);
+    /* failures */
+    q.serializable = false;
+    call_init(&c, "/etcdserverpb.KV/Range");
+    call_pb(&c, &q);
+    confirm_reads(ERR_LEADER_CHANGED);
+    expect(&c, 14, "etcdserver: leader changed");
+    call_end(&c);
+    call_init(&c, "/etcdserverpb.KV/Range");
+    call_pb(&c, &q);
+    call_end(&c);
+    assert_true(list_empty(&fake.reads));
+}
+
+/* An answer larger than what is copied goes out whole, too. */
+static void range_large(void **state)
+{
+    static char value[1500];
+    memset(value, 'x', sizeof value - 1);
+    for (int i = 0; i < 10; i++) {
+        put_ok((char[]){(char)('a' + i), 0}, value, 2 + i);
+    }
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Range");
+    Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+    q.key = data_of("a");
+    q.range_end = data_of("z");
+    q.serializable = true;
+    call_pb(&c, &q);
+    Pb__RangeResponse *r =
+        call_answer(&c, 0, &pb__range_response__descriptor);
+    assert_int_equal(r->n_kvs, 10);
+    assert_int_equal(r->kvs[9]->value.len, 1499);
+    FREE(r);
+    call_end(&c);
+}
+
+static void quota_first(void **state)
+{
+    struct grpc_call c;
+    fake.api->config.quota_bytes = 1000;
+    call_init(&c, "/etcdserverpb.KV/Put");
+    Pb__PutRequest p = PB__PUT_REQUEST__INIT; /* no key: would be 3 */
+    tick(100);
+    call_pb(&c, &p);
+    expect(&c, 8, "etcdserver: mvcc: database space exceeded");
+    call_end(&c);
+    /* one alarm is on its way, not two */
+    call_init(&c, "/etcdserverpb.KV/Put");
+    call_pb(&c, &p);
+    assert_int_equal(count_of(&fake.proposals), 1);
+    call_end(&c);
+    commit();
+    assert_true(apply_alarm_active(fake.apply, PB__ALARM_TYPE__NOSPACE));
+    size_t count;
+    assert_int_equal(apply_alarms(fake.apply, &count)->member_id, 7);
+    /* and none again while it stands */
+    call_init(&c, "/etcdserverpb.KV/Put");
+    call_pb(&c, &p);
+    assert_true(list_empty(&fake.proposals));
+    call_end(&c);
+}
+
+static void compact_physical(void **state)
+{
+    put_ok("a", "1", 2);
+    put_ok("a", "2", 3);
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Compact");
+    Pb__CompactionRequest q = PB__COMPACTION_REQUEST__INIT;
+    q.revision = 3;
+    q.physical = true;
+    call_pb(&c, &q);
+    commit();
+    assert_false(c.finished);
+    for (int i = 0; i < 20000 && !c.finished; i++) {
+        kvdb_poll(fake.store.db);
+        usleep(200);
+    }
+    expect(&c, GRPC_OK, "");
+    Pb__CompactionResponse *r =
+        call_answer(&c, 0, &pb__compaction_response__descriptor);
+    check_header(r->header, 3);
+    FREE(r);
+    call_end(&c);
+    call_init(&c, "/etcdserverpb.KV/Compact");
+    call_pb(&c, &q);
+    commit();
+    expect(&c, 11, "etcdserver: mvcc: required revision has been compacted");
+    call_end(&c);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_new, world_free)
+    const struct CMUnitTest tests[] = {
+        TEST(put_entry_is_canonical), TEST(put_prev_kv),
+        TEST(put_checks),             TEST(put_refused_at_apply),
+        TEST(proposal_failures),      TEST(range_checks),
+        TEST(range_reads),            TEST(range_large),
+        TEST(quota_first),            TEST(compact_physical),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
