@@ -236,8 +236,9 @@ void cli_field_kv(struct cli *x, const char *prefix, const Pb__KeyValue *kv);
 
 /* ---- print.c ---- */
 /* JSON and protobuf for any message; true when that was the format. */
-/* As the failure of a stream is told: known texts as they are. */
-const char *cli_stream_error(const struct cofre *c, struct arena *a);
+/* As the last failure is told: texts of the API as they are, others with
+ * their code. In the arena, or the client's. */
+const char *cli_error_text(const struct cofre *c, struct arena *a);
 bool cli_print_raw(struct cli *x, const ProtobufCMessage *m);
 void cli_print_buf(struct buf *b); /* and releases it */
 void cli_print_simple_kv(struct cli *x, const Pb__KeyValue *kv, bool keys,

@@ -205,7 +205,8 @@ struct cofre *cli_connect(struct cli *x, bool timed)
         cli_exit(CLI_EXIT_BAD_ARGS, "%s", cofre_open_error());
     }
     if (cofre_login(x->client) != COFRE_OK) {
-        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s", cofre_error_text(x->client));
+        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
+                 cli_error_text(x->client, &x->flags.arena));
     }
     if (!timed) {
         cofre_set_call_timeout(x->client, 0);
@@ -223,6 +224,17 @@ struct cofre *cli_open_one(struct cli *x, const char *endpoint)
     return c;
 }
 
+const char *cli_error_text(const struct cofre *c, struct arena *a)
+{
+    const char *text = cofre_error_text(c);
+    if (strncmp(text, "etcdserver: ", 12) == 0 ||
+        strcmp(text, "context deadline exceeded") == 0) {
+        return text;
+    }
+    return arena_printf(a, "rpc error: code = %s desc = %s",
+                        cofre_code_name(cofre_error_code(c)), text);
+}
+
 struct cofre_reply *cli_call(struct cli *x, const char *path,
                              const ProtobufCMessage *request,
                              const ProtobufCMessageDescriptor *answer,
@@ -231,7 +243,7 @@ struct cofre_reply *cli_call(struct cli *x, const char *path,
     struct cofre_reply *reply = NULL;
     int code = cofre_call(x->client, path, request, answer, &reply);
     if (code != COFRE_OK) {
-        const char *text = cofre_error_text(x->client);
+        const char *text = cli_error_text(x->client, &x->flags.arena);
         if (prefix) {
             cli_exit(CLI_EXIT_ERROR, "%s (%s)", prefix, text);
         }

@@ -258,7 +258,7 @@ static void ask_all(struct cli *x, const char *path, const char *what,
             ret->endpoints[ret->count] = endpoints[i];
             ret->replies[ret->count++] = reply;
         } else {
-            ret->error = arena_strdup(a, cofre_error_text(c));
+            ret->error = arena_strdup(a, cli_error_text(c, a));
             fprintf(stderr, "Failed to get the %s of endpoint %s (%s)\n", what,
                     endpoints[i], ret->error);
         }

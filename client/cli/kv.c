@@ -195,17 +195,6 @@ static bool take_part(void *ctx, const ProtobufCMessage *message)
     return true;
 }
 
-const char *cli_stream_error(const struct cofre *c, struct arena *a)
-{
-    const char *text = cofre_error_text(c);
-    if (strncmp(text, "etcdserver: ", 12) == 0 ||
-        strncmp(text, "context ", 8) == 0) {
-        return text;
-    }
-    return arena_printf(a, "rpc error: code = %s desc = %s",
-                        cofre_code_name(cofre_error_code(c)), text);
-}
-
 static void print_get(struct cli *x, const Pb__RangeResponse *m)
 {
     if (!cli_print_raw(x, &m->base)) {
@@ -222,7 +211,7 @@ static void get_streamed(struct cli *x, const Pb__RangeRequest *request)
         x->client, "/etcdserverpb.KV/RangeStream", &request->base, true, true,
         &pb__range_stream_response__descriptor, take_part, &s);
     if (code != COFRE_OK) {
-        cli_exit(CLI_EXIT_ERROR, "%s", cli_stream_error(x->client, &s.arena));
+        cli_exit(CLI_EXIT_ERROR, "%s", cli_error_text(x->client, &s.arena));
     }
     print_get(x, &s.whole);
     free(s.whole.kvs);

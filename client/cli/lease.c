@@ -290,7 +290,7 @@ static void run_keep_alive(struct cli *x, int argc, char **argv)
                                 take_renewal, &r);
         if (once && code != COFRE_OK) {
             cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
-                     cli_stream_error(x->client, &x->flags.arena));
+                     cli_error_text(x->client, &x->flags.arena));
         }
         if (once && r.ttl_s <= 0) {
             cli_exit(CLI_EXIT_BAD_CONNECTION,

@@ -121,9 +121,10 @@ static bool defrag_one(struct cli *x, const char *endpoint)
                (int)took.size, (char *)took.data);
         fflush(stdout);
     } else {
-        fprintf(
-            stderr, "Failed to defragment etcd member[%s]. took %.*s. (%s)\n",
-            endpoint, (int)took.size, (char *)took.data, cofre_error_text(c));
+        fprintf(stderr,
+                "Failed to defragment etcd member[%s]. took %.*s. (%s)\n",
+                endpoint, (int)took.size, (char *)took.data,
+                cli_error_text(c, &x->flags.arena));
     }
     buf_release(&took);
     cofre_reply_free(reply);
@@ -158,7 +159,7 @@ static const char *find_leader(struct cli *x, uint64_t *ret_id)
         struct cofre *c = cli_open_one(x, endpoints[i]);
         int code = cofre_status(c, &s);
         if (code != COFRE_OK) {
-            cli_exit(CLI_EXIT_ERROR, "%s", cofre_error_text(c));
+            cli_exit(CLI_EXIT_ERROR, "%s", cli_error_text(c, &x->flags.arena));
         }
         cofre_close(c);
         if (s.leader == s.member_id && s.leader != 0) {

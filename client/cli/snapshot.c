@@ -57,7 +57,7 @@ static void fetch(struct cli *x, int fd, const char *part, const char *endpoint,
     if (code != COFRE_OK) {
         bool is_local = code == COFRE_DATA_LOSS || code == COFRE_UNKNOWN;
         fail(part, is_local ? cofre_error_text(x->client)
-                            : cli_stream_error(x->client, &x->flags.arena));
+                            : cli_error_text(x->client, &x->flags.arena));
     }
     LOG_AT(LOG_LEVEL_INFO, "client", "completed snapshot read; closing");
     if (fsync(fd) != 0 || close(fd) != 0) {

@@ -60,8 +60,7 @@ struct bytes *api_entry(uint32_t field, struct slice message, uint64_t id)
 static bool backlogged(const struct api *a)
 {
     const struct raft_status *s = replica_status(a->config.replica);
-    return s->commit > s->applied &&
-           s->commit - s->applied > API_BACKLOG_MAX;
+    return s->commit > s->applied && s->commit - s->applied > API_BACKLOG_MAX;
 }
 
 /* API_* when the entry may not be proposed. */

@@ -35,8 +35,7 @@ static bool revoke_one(struct api *a, struct api_revoke *r)
     r->api = a;
     r->busy = true;
     if (api_propose_own(a, &r->proposal, ENTRY_LEASE_REVOKE,
-                        slice_of(message, (size_t)(end - message)),
-                        revoked)) {
+                        slice_of(message, (size_t)(end - message)), revoked)) {
         r->busy = false;
         return false;
     }
@@ -65,8 +64,7 @@ void api_expire_stop(struct api *a)
 {
     for (uint32_t i = 0; i < API_REVOKES_MAX; i++) {
         if (a->revokes[i].busy) {
-            replica_propose_cancel(a->config.replica,
-                                   &a->revokes[i].proposal);
+            replica_propose_cancel(a->config.replica, &a->revokes[i].proposal);
         }
     }
     if (a->nospace_busy) {

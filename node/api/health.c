@@ -11,8 +11,8 @@ static void fill(Pbh__HealthCheckResponse *r, bool known)
 
 void api_health_check(struct grpc_call *call, struct slice message)
 {
-    const Pbh__HealthCheckRequest *request = grpc_unpack(
-        call, &pbh__health_check_request__descriptor, message);
+    const Pbh__HealthCheckRequest *request =
+        grpc_unpack(call, &pbh__health_check_request__descriptor, message);
     if (!request) {
         return;
     }
@@ -28,8 +28,8 @@ void api_health_check(struct grpc_call *call, struct slice message)
 /* Stays open; the answer never changes. */
 void api_health_watch(struct grpc_call *call, struct slice message)
 {
-    const Pbh__HealthCheckRequest *request = grpc_unpack(
-        call, &pbh__health_check_request__descriptor, message);
+    const Pbh__HealthCheckRequest *request =
+        grpc_unpack(call, &pbh__health_check_request__descriptor, message);
     if (request) {
         Pbh__HealthCheckResponse r;
         fill(&r, request->service[0] == 0);

@@ -15,8 +15,7 @@ static bool learner_may(const struct grpc_method *m)
            strcmp(m->path, "/etcdserverpb.KV/Range") == 0;
 }
 
-static int judge(struct api *a, const struct grpc_call *call,
-                 bool wants_leader)
+static int judge(struct api *a, const struct grpc_call *call, bool wants_leader)
 {
     if (replica_status(a->config.replica)->is_learner &&
         !learner_may(grpc_call_method(call))) {
@@ -42,8 +41,7 @@ bool api_intercept(void *ctx, struct grpc_call *call)
         return false;
     }
     if (grpc_call_method(call)->kind != GRPC_UNARY) {
-        struct api_stream *s =
-            arena_zalloc(grpc_call_arena(call), sizeof *s);
+        struct api_stream *s = arena_zalloc(grpc_call_arena(call), sizeof *s);
         s->api = a;
         s->call = call;
         s->has_leader = wants_leader;

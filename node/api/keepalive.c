@@ -13,6 +13,7 @@ struct renewal {
     struct api_stream *stream; /* NULL: it ended while we asked */
     struct api *api;
     struct api_wait wait;
+    bool is_forwarded; /* the leader's answer will come, once */
     int64_t id;
     int64_t revision; /* of the header, read before the renewal */
     uint64_t started_ms;
@@ -30,8 +31,7 @@ static void answer(struct renewal *r, int64_t ttl_s)
     uint8_t *to = head + api_header(r->api, r->revision, head);
     to = proto_u64(to, 2, (uint64_t)r->id);
     to = proto_u64(to, 3, (uint64_t)ttl_s);
-    grpc_send_bytes(r->stream->call, slice_of(head, (size_t)(to - head)),
-                    NULL);
+    grpc_send_bytes(r->stream->call, slice_of(head, (size_t)(to - head)), NULL);
 }
 
 /* Takes the renewal off its stream and frees it. */
@@ -55,6 +55,13 @@ static void settle(struct renewal *r, int err, int64_t ttl_s)
 }
 
 static void forwarded(void *ctx, int err, int64_t ttl_s);
+
+static void forward(struct renewal *r)
+{
+    struct api *a = r->api;
+    r->is_forwarded = true;
+    a->config.rim.forward_keepalive(a->config.rim.ctx, r->id, forwarded, r);
+}
 
 /* True: it is settled, and r is gone. */
 static bool attempt(struct renewal *r)
@@ -87,8 +94,7 @@ static void run_queue(struct api_stream *s)
 {
     struct keepalive *ka = s->state;
     while (!list_empty(&ka->queue) && grpc_call_alive(s->call)) {
-        struct renewal *r = container_of(ka->queue.next, struct renewal,
-                                         link);
+        struct renewal *r = container_of(ka->queue.next, struct renewal, link);
         struct api *a = s->api;
         r->revision = mvcc_revision(a->mvcc);
         r->started_ms = api_now_ms(a);
@@ -98,8 +104,7 @@ static void run_queue(struct api_stream *s)
         if (lease_is_primary(a->config.lessor) || api_is_leader(a)) {
             api_wait_for(a, &r->wait, poll);
         } else {
-            a->config.rim.forward_keepalive(a->config.rim.ctx, r->id,
-                                            forwarded, r);
+            forward(r);
         }
         return;
     }
@@ -127,13 +132,11 @@ static bool poll(struct api_wait *w)
     struct api *a = r->api;
     uint64_t waited_ms = api_now_ms(a) - r->started_ms;
     if (!attempt(r)) {
-        bool leading = lease_is_primary(a->config.lessor) ||
-                       api_is_leader(a);
+        bool leading = lease_is_primary(a->config.lessor) || api_is_leader(a);
         if (!leading) {
             /* Lost the office while it waited: the next one knows. */
             list_remove(&r->wait.link);
-            a->config.rim.forward_keepalive(a->config.rim.ctx, r->id,
-                                            forwarded, r);
+            forward(r);
             return true;
         }
         bool exists = lease_exists(a->config.lessor, r->id);
@@ -200,19 +203,15 @@ void api_keepalive_end(struct grpc_call *call)
 {
     struct api_stream *s = grpc_call_ctx(call);
     struct keepalive *ka = s->state;
-    bool first = true;
     while (ka && !list_empty(&ka->queue)) {
-        struct renewal *r = container_of(ka->queue.next, struct renewal,
-                                         link);
-        bool waits_here = !list_empty(&r->wait.link);
+        struct renewal *r = container_of(ka->queue.next, struct renewal, link);
         list_remove(&r->link);
         list_remove(&r->wait.link);
-        if (first && !waits_here) {
-            r->stream = NULL; /* forwarded: the answer will free it */
+        if (r->is_forwarded) {
+            r->stream = NULL; /* the answer will free it */
         } else {
             free(r);
         }
-        first = false;
     }
     s->state = NULL;
     api_stream_end(call);

@@ -57,8 +57,7 @@ void api_kv_put(struct grpc_call *call, struct slice message)
         api_fail_unmarshal(call);
         return;
     }
-    int err = api_check_quota(api_of(call),
-                              apply_cost_put(put.key, put.value));
+    int err = api_check_quota(api_of(call), apply_cost_put(put.key, put.value));
     err = err ? err : api_check_put(&put);
     if (err) {
         api_fail(call, err);

@@ -142,8 +142,8 @@ static bool try_ttl(struct api_call *c)
         return false; /* its first entry is not applied yet */
     }
     grpc_call_ref(c->call);
-    a->config.rim.forward_timetolive(a->config.rim.ctx, c->ttl.id,
-                                     c->ttl.keys, forwarded, c);
+    a->config.rim.forward_timetolive(a->config.rim.ctx, c->ttl.id, c->ttl.keys,
+                                     forwarded, c);
     return true;
 }
 

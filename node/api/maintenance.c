@@ -34,8 +34,8 @@ static void add_errors(struct grpc_call *call, Pb__StatusResponse *r)
     const struct apply_alarm *alarms = apply_alarms(a->config.apply, &count);
     r->errors = arena_alloc(arena, (count + 1) * sizeof *r->errors);
     if (r->leader == 0) {
-        r->errors[r->n_errors++] = arena_strdup(
-            arena, api_status_of(API_NO_LEADER).text);
+        r->errors[r->n_errors++] =
+            arena_strdup(arena, api_status_of(API_NO_LEADER).text);
     }
     for (size_t i = 0; i < count; i++) {
         r->errors[r->n_errors++] = alarm_text(arena, &alarms[i]);
@@ -58,8 +58,7 @@ void api_status_rpc(struct grpc_call *call, struct slice message)
     r.version = arena_strdup(arena, API_SERVER_VERSION);
     r.dbsize = (int64_t)stats.file_bytes;
     r.dbsizeinuse = (int64_t)stats.used_bytes;
-    r.dbsizequota =
-        a->config.quota_bytes ? (int64_t)a->config.quota_bytes : -1;
+    r.dbsizequota = a->config.quota_bytes ? (int64_t)a->config.quota_bytes : -1;
     r.leader = s->leader;
     r.raftindex = s->commit;
     r.raftterm = s->term;

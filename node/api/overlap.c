@@ -60,9 +60,9 @@ static bool is_deleted(const struct writes *w, struct slice key)
 {
     for (size_t i = 0; i < w->deletion_count; i++) {
         const struct deletion *d = &w->deletions[i];
-        if (d->end.size == 0 ? slice_eq(d->key, key)
-                             : slice_cmp(d->key, key) <= 0 &&
-                                   slice_cmp(key, d->end) < 0) {
+        if (d->end.size == 0
+                ? slice_eq(d->key, key)
+                : slice_cmp(d->key, key) <= 0 && slice_cmp(key, d->end) < 0) {
             return true;
         }
     }
@@ -85,8 +85,8 @@ static void add_deletion(struct writes *w, struct deletion d)
     if (w->deletion_count == w->deletion_capacity) {
         w->deletion_capacity =
             w->deletion_capacity ? w->deletion_capacity * 2 : 8;
-        w->deletions = mem_realloc(w->deletions, w->deletion_capacity *
-                                                     sizeof *w->deletions);
+        w->deletions = mem_realloc(w->deletions,
+                                   w->deletion_capacity * sizeof *w->deletions);
     }
     w->deletions[w->deletion_count++] = d;
 }
@@ -138,8 +138,8 @@ static int collect(Pb__RequestOp **ops, size_t count, struct writes *w)
         if (ops[i]->request_case ==
             PB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE) {
             const Pb__DeleteRangeRequest *d = ops[i]->request_delete_range;
-            add_deletion(w, (struct deletion){bytes_of(d->key),
-                                              bytes_of(d->range_end)});
+            add_deletion(
+                w, (struct deletion){bytes_of(d->key), bytes_of(d->range_end)});
         }
     }
     for (size_t i = 0; i < count && err == 0; i++) {

@@ -58,8 +58,7 @@ static bool abandoned(struct snapshot *s)
 }
 
 /* ---- sending ---- */
-static void send_blob(struct snapshot *s, struct slice blob,
-                      uint64_t remaining)
+static void send_blob(struct snapshot *s, struct slice blob, uint64_t remaining)
 {
     uint8_t message[API_SNAPSHOT_CHUNK + 64];
     uint8_t *to = proto_u64(message, 2, remaining);
@@ -78,8 +77,7 @@ static void send_filled(struct snapshot *s)
         size_t size = s->filled.size - at;
         size = size > API_SNAPSHOT_CHUNK ? API_SNAPSHOT_CHUNK : size;
         s->sent += size;
-        send_blob(s, slice_of(s->filled.data + at, size),
-                  s->bytes - s->sent);
+        send_blob(s, slice_of(s->filled.data + at, size), s->bytes - s->sent);
         at += size;
     }
     buf_consume(&s->filled, at);

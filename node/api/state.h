@@ -9,18 +9,18 @@
 
 enum {
     API_HEADER_BYTES_MAX = 48,
-    API_BACKLOG_MAX = 5000,        /* committed, not yet applied */
-    API_APPLIED_WAIT_MS = 1000,    /* a lease that may be on its way */
-    API_REVOKES_MAX = 16,          /* expired leases under revocation */
-    API_REVOKES_PER_TICK = 500,    /* and how many a half second begins */
+    API_BACKLOG_MAX = 5000,     /* committed, not yet applied */
+    API_APPLIED_WAIT_MS = 1000, /* a lease that may be on its way */
+    API_REVOKES_MAX = 16,       /* expired leases under revocation */
+    API_REVOKES_PER_TICK = 500, /* and how many a half second begins */
     API_REVOKE_PERIOD_MS = 500,
-    API_SMALL_BODY = 4096,         /* answers copied rather than shared */
+    API_SMALL_BODY = 4096, /* answers copied rather than shared */
     API_SCRATCH_KEEP = 256 << 10,
     API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
     API_KEEPALIVE_QUEUE_MAX = 4096, /* requests waiting on one stream */
     API_SNAPSHOT_CHUNK = 32 << 10,
-    API_SNAPSHOT_BATCH = 8,          /* chunks made at a time */
+    API_SNAPSHOT_BATCH = 8, /* chunks made at a time */
     API_LEADERLESS_ELECTIONS = 3,
 };
 

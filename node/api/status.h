@@ -8,50 +8,49 @@
 
 #include "grpc/grpc.h"
 
-#define API_ERROR_LIST(X)                                                    \
-    X(KEY_EMPTY, INVALID_ARGUMENT, "etcdserver: key is not provided")        \
-    X(KEY_NOT_FOUND, INVALID_ARGUMENT, "etcdserver: key not found")          \
-    X(VALUE_PROVIDED, INVALID_ARGUMENT, "etcdserver: value is provided")     \
-    X(LEASE_PROVIDED, INVALID_ARGUMENT, "etcdserver: lease is provided")     \
-    X(TOO_MANY_OPS, INVALID_ARGUMENT,                                        \
-      "etcdserver: too many operations in txn request")                      \
-    X(DUPLICATE_KEY, INVALID_ARGUMENT,                                       \
-      "etcdserver: duplicate key given in txn request")                      \
-    X(BAD_API_VERSION, INVALID_ARGUMENT,                                     \
-      "etcdserver: invalid client api version")                              \
-    X(BAD_SORT, INVALID_ARGUMENT, "etcdserver: invalid sort option")         \
-    X(REQUEST_TOO_LARGE, INVALID_ARGUMENT,                                   \
-      "etcdserver: request is too large")                                    \
-    X(BAD_ALARM, INVALID_ARGUMENT, "etcdserver: invalid alarm request")      \
-    X(COMPACTED, OUT_OF_RANGE,                                               \
-      "etcdserver: mvcc: required revision has been compacted")              \
-    X(FUTURE, OUT_OF_RANGE,                                                  \
-      "etcdserver: mvcc: required revision is a future revision")            \
-    X(LEASE_TTL_TOO_LARGE, OUT_OF_RANGE, "etcdserver: too large lease TTL")  \
-    X(NO_SPACE, RESOURCE_EXHAUSTED,                                          \
-      "etcdserver: mvcc: database space exceeded")                           \
-    X(RESPONSE_TOO_LARGE, RESOURCE_EXHAUSTED,                                \
-      "grpc: trying to send message larger than max")                        \
-    X(LEASE_NOT_FOUND, NOT_FOUND, "etcdserver: requested lease not found")   \
-    X(LEASE_EXISTS, FAILED_PRECONDITION, "etcdserver: lease already exists") \
-    X(NOT_LEADER, FAILED_PRECONDITION, "etcdserver: not leader")             \
-    X(LEARNER, FAILED_PRECONDITION,                                          \
-      "etcdserver: rpc not supported for learner")                           \
-    X(BAD_TRANSFEREE, FAILED_PRECONDITION,                                   \
-      "etcdserver: bad leader transferee")                                   \
-    X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                       \
-    X(LEADER_CHANGED, UNAVAILABLE, "etcdserver: leader changed")             \
-    X(STOPPED, UNAVAILABLE, "etcdserver: server stopped")                    \
-    X(TIMEOUT, UNAVAILABLE, "etcdserver: request timed out")                 \
-    X(TIMEOUT_APPLY, UNAVAILABLE,                                            \
-      "etcdserver: request timed out, waiting for the applied index took "   \
-      "too long")                                                            \
-    X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                     \
-    X(NO_LEADER_DEADLINE, DEADLINE_EXCEEDED, "context deadline exceeded")    \
-    X(TOO_MANY_REQUESTS, UNKNOWN, "etcdserver: too many requests")           \
-    X(DROPPED, UNKNOWN, "raft proposal dropped")                             \
-    X(NOT_PRIMARY, UNKNOWN, "not a primary lessor")                          \
-    X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                         \
+#define API_ERROR_LIST(X)                                                      \
+    X(KEY_EMPTY, INVALID_ARGUMENT, "etcdserver: key is not provided")          \
+    X(KEY_NOT_FOUND, INVALID_ARGUMENT, "etcdserver: key not found")            \
+    X(VALUE_PROVIDED, INVALID_ARGUMENT, "etcdserver: value is provided")       \
+    X(LEASE_PROVIDED, INVALID_ARGUMENT, "etcdserver: lease is provided")       \
+    X(TOO_MANY_OPS, INVALID_ARGUMENT,                                          \
+      "etcdserver: too many operations in txn request")                        \
+    X(DUPLICATE_KEY, INVALID_ARGUMENT,                                         \
+      "etcdserver: duplicate key given in txn request")                        \
+    X(BAD_API_VERSION, INVALID_ARGUMENT,                                       \
+      "etcdserver: invalid client api version")                                \
+    X(BAD_SORT, INVALID_ARGUMENT, "etcdserver: invalid sort option")           \
+    X(REQUEST_TOO_LARGE, INVALID_ARGUMENT, "etcdserver: request is too large") \
+    X(BAD_ALARM, INVALID_ARGUMENT, "etcdserver: invalid alarm request")        \
+    X(COMPACTED, OUT_OF_RANGE,                                                 \
+      "etcdserver: mvcc: required revision has been compacted")                \
+    X(FUTURE, OUT_OF_RANGE,                                                    \
+      "etcdserver: mvcc: required revision is a future revision")              \
+    X(LEASE_TTL_TOO_LARGE, OUT_OF_RANGE, "etcdserver: too large lease TTL")    \
+    X(NO_SPACE, RESOURCE_EXHAUSTED,                                            \
+      "etcdserver: mvcc: database space exceeded")                             \
+    X(RESPONSE_TOO_LARGE, RESOURCE_EXHAUSTED,                                  \
+      "grpc: trying to send message larger than max")                          \
+    X(LEASE_NOT_FOUND, NOT_FOUND, "etcdserver: requested lease not found")     \
+    X(LEASE_EXISTS, FAILED_PRECONDITION, "etcdserver: lease already exists")   \
+    X(NOT_LEADER, FAILED_PRECONDITION, "etcdserver: not leader")               \
+    X(LEARNER, FAILED_PRECONDITION,                                            \
+      "etcdserver: rpc not supported for learner")                             \
+    X(BAD_TRANSFEREE, FAILED_PRECONDITION,                                     \
+      "etcdserver: bad leader transferee")                                     \
+    X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                         \
+    X(LEADER_CHANGED, UNAVAILABLE, "etcdserver: leader changed")               \
+    X(STOPPED, UNAVAILABLE, "etcdserver: server stopped")                      \
+    X(TIMEOUT, UNAVAILABLE, "etcdserver: request timed out")                   \
+    X(TIMEOUT_APPLY, UNAVAILABLE,                                              \
+      "etcdserver: request timed out, waiting for the applied index took "     \
+      "too long")                                                              \
+    X(CORRUPT, DATA_LOSS, "etcdserver: corrupt cluster")                       \
+    X(NO_LEADER_DEADLINE, DEADLINE_EXCEEDED, "context deadline exceeded")      \
+    X(TOO_MANY_REQUESTS, UNKNOWN, "etcdserver: too many requests")             \
+    X(DROPPED, UNKNOWN, "raft proposal dropped")                               \
+    X(NOT_PRIMARY, UNKNOWN, "not a primary lessor")                            \
+    X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                           \
     X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")
 
 enum api_error {

@@ -177,8 +177,8 @@ void api_watch_message(struct grpc_call *call, struct slice message)
 {
     struct api_stream *s = grpc_call_ctx(call);
     if (!s->state) {
-        s->state = watch_stream_new(s->api->config.watch, api_now_ms(s->api),
-                                    emit, s);
+        s->state =
+            watch_stream_new(s->api->config.watch, api_now_ms(s->api), emit, s);
     }
     /* One of a oneof; of several the last counts. */
     struct proto_field f, request = {0};

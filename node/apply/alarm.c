@@ -41,8 +41,8 @@ static void count_types(struct apply *a)
 
 static void add(struct apply *a, struct apply_alarm alarm)
 {
-    a->alarms = mem_realloc(a->alarms,
-                            (a->alarm_count + 1) * sizeof *a->alarms);
+    a->alarms =
+        mem_realloc(a->alarms, (a->alarm_count + 1) * sizeof *a->alarms);
     a->alarms[a->alarm_count++] = alarm;
     count_types(a);
 }
@@ -143,8 +143,7 @@ int apply_alarm(struct apply *a, struct slice message, struct apply_out *out)
     }
 }
 
-const struct apply_alarm *apply_alarms(const struct apply *a,
-                                       size_t *ret_count)
+const struct apply_alarm *apply_alarms(const struct apply *a, size_t *ret_count)
 {
     *ret_count = a->alarm_count;
     return a->alarms;

@@ -43,9 +43,8 @@ void *apply_unpack(struct apply *a, const ProtobufCMessageDescriptor *d,
                    struct slice message)
 {
     static const uint8_t nothing;
-    return protobuf_c_message_unpack(
-        d, &a->allocator, message.size,
-        message.data ? message.data : &nothing);
+    return protobuf_c_message_unpack(d, &a->allocator, message.size,
+                                     message.data ? message.data : &nothing);
 }
 
 void apply_out_init(struct apply_out *out)
@@ -160,8 +159,8 @@ uint64_t apply_request_id(struct slice data)
 
 static int cluster_version_set(struct apply *a, struct slice message)
 {
-    const Pbm__ClusterVersionSetRequest *r = apply_unpack(
-        a, &pbm__cluster_version_set_request__descriptor, message);
+    const Pbm__ClusterVersionSetRequest *r =
+        apply_unpack(a, &pbm__cluster_version_set_request__descriptor, message);
     if (!r) {
         return ERR_CORRUPT;
     }
@@ -190,14 +189,13 @@ static int member_attributes_set(struct apply *a, struct slice message)
 
 static int downgrade_set(struct apply *a, struct slice message)
 {
-    const Pbm__DowngradeInfoSetRequest *r = apply_unpack(
-        a, &pbm__downgrade_info_set_request__descriptor, message);
+    const Pbm__DowngradeInfoSetRequest *r =
+        apply_unpack(a, &pbm__downgrade_info_set_request__descriptor, message);
     if (!r) {
         return ERR_CORRUPT;
     }
     if (a->config.hooks.downgrade_set) {
-        a->config.hooks.downgrade_set(a->config.hooks.ctx, r->enabled,
-                                      r->ver);
+        a->config.hooks.downgrade_set(a->config.hooks.ctx, r->enabled, r->ver);
     }
     return 0;
 }
@@ -262,8 +260,8 @@ void apply_nothing(struct apply *a, uint64_t index, uint64_t term)
     mvcc_end(a->mvcc, index, term);
 }
 
-int apply_entry(struct apply *a, uint64_t now_ms, uint64_t index,
-                uint64_t term, struct slice data, struct apply_out *out)
+int apply_entry(struct apply *a, uint64_t now_ms, uint64_t index, uint64_t term,
+                struct slice data, struct apply_out *out)
 {
     if (data.size == 0) {
         apply_nothing(a, index, term);

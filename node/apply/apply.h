@@ -91,8 +91,8 @@ void apply_set_store_bytes(struct apply *a, uint64_t bytes);
  * the others. ERR_CORRUPT: the entry does not parse, or the store is
  * broken. ERR_IO.
  */
-int apply_entry(struct apply *a, uint64_t now_ms, uint64_t index,
-                uint64_t term, struct slice data, struct apply_out *out);
+int apply_entry(struct apply *a, uint64_t now_ms, uint64_t index, uint64_t term,
+                struct slice data, struct apply_out *out);
 /* An entry without effect on the store (empty, conf change). */
 void apply_nothing(struct apply *a, uint64_t index, uint64_t term);
 /* The request id inside a normal entry; 0: none. */

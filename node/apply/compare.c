@@ -17,8 +17,7 @@ static int64_t wanted_number(const Pb__Compare *c)
                    ? c->version
                    : 0;
     case PB__COMPARE__COMPARE_TARGET__CREATE:
-        return c->target_union_case ==
-                       PB__COMPARE__TARGET_UNION_CREATE_REVISION
+        return c->target_union_case == PB__COMPARE__TARGET_UNION_CREATE_REVISION
                    ? c->create_revision
                    : 0;
     case PB__COMPARE__COMPARE_TARGET__MOD:
@@ -113,8 +112,7 @@ static int compare_one(struct apply *a, const Pb__Compare *c, bool *ret)
     return 0;
 }
 
-int apply_compares(struct apply *a, const Pb__TxnRequest *txn,
-                   bool *ret_holds)
+int apply_compares(struct apply *a, const Pb__TxnRequest *txn, bool *ret_holds)
 {
     bool all = true;
     for (size_t i = 0; i < txn->n_compare && all; i++) {

@@ -55,8 +55,7 @@ static int before(struct apply *a, const struct proto_put *put,
     return err;
 }
 
-int apply_do_put(struct apply *a, const struct proto_put *put,
-                 struct buf *body)
+int apply_do_put(struct apply *a, const struct proto_put *put, struct buf *body)
 {
     struct mvcc_stat stat;
     int err = mvcc_stat(a->mvcc, put->key, &stat);
@@ -148,8 +147,7 @@ int apply_do_delete(struct apply *a, const struct proto_delete *del,
     return apply_note(a, err);
 }
 
-int apply_delete(struct apply *a, struct slice message,
-                 struct apply_out *out)
+int apply_delete(struct apply *a, struct slice message, struct apply_out *out)
 {
     struct proto_delete del;
     if (proto_decode_delete(message, &del)) {
@@ -178,8 +176,8 @@ int apply_compaction(struct apply *a, struct slice message,
     if (more < 0) {
         return ERR_CORRUPT;
     }
-    int err = mvcc_compact(a->mvcc, revision,
-                           out->compacted ? compacted : NULL, out);
+    int err =
+        mvcc_compact(a->mvcc, revision, out->compacted ? compacted : NULL, out);
     if (err == ERR_COMPACTED || err == ERR_FUTURE) {
         out->err = err;
         err = 0;

@@ -28,8 +28,8 @@ int apply_lease_grant(struct apply *a, struct slice message,
         return 0;
     }
     int64_t ttl_s;
-    out->err = lease_grant(a->lessor, numbers[2], numbers[1], a->now_ms,
-                           &ttl_s);
+    out->err =
+        lease_grant(a->lessor, numbers[2], numbers[1], a->now_ms, &ttl_s);
     if (out->err) {
         return 0;
     }

@@ -45,10 +45,8 @@ void apply_range_of(const Pb__RangeRequest *from, struct proto_range *ret)
 /* Bounds are inclusive, 0 is off, negative ones are taken as they are. */
 static bool passes(const struct proto_range *r, const struct mvcc_kv *kv)
 {
-    return (!r->max_mod_revision ||
-            kv->mod_revision <= r->max_mod_revision) &&
-           (!r->min_mod_revision ||
-            kv->mod_revision >= r->min_mod_revision) &&
+    return (!r->max_mod_revision || kv->mod_revision <= r->max_mod_revision) &&
+           (!r->min_mod_revision || kv->mod_revision >= r->min_mod_revision) &&
            (!r->max_create_revision ||
             kv->create_revision <= r->max_create_revision) &&
            (!r->min_create_revision ||
@@ -161,9 +159,8 @@ static int send_sorted(struct range_run *run)
 static int64_t fetch_limit(const struct range_run *run)
 {
     const struct proto_range *r = run->range;
-    bool default_order =
-        r->sort_order == NONE ||
-        (r->sort_order == ASCEND && r->sort_target == BY_KEY);
+    bool default_order = r->sort_order == NONE ||
+                         (r->sort_order == ASCEND && r->sort_target == BY_KEY);
     if (r->limit <= 0 || run->filtered || !default_order) {
         return 0;
     }
@@ -193,8 +190,8 @@ int apply_range(struct apply *a, const struct proto_range *range,
         .count_only = range->count_only,
     };
     int64_t count = 0;
-    int err = mvcc_range(a->mvcc, &look, range->count_only ? NULL : visit,
-                         &run, &count);
+    int err = mvcc_range(a->mvcc, &look, range->count_only ? NULL : visit, &run,
+                         &count);
     err = err ? err : run.err;
     if (err == 0 && run.collect && !range->count_only) {
         err = send_sorted(&run);
@@ -214,6 +211,5 @@ int apply_check_range(struct apply *a, const struct proto_range *range)
     if (range->revision > mvcc_revision(a->mvcc)) {
         return ERR_FUTURE;
     }
-    return range->revision < mvcc_compact_revision(a->mvcc) ? ERR_COMPACTED
-                                                            : 0;
+    return range->revision < mvcc_compact_revision(a->mvcc) ? ERR_COMPACTED : 0;
 }

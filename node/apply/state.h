@@ -16,11 +16,11 @@ struct apply {
     size_t alarm_count;
     uint32_t nospace_count;
     uint32_t corrupt_count;
-    struct arena arena;  /* of the entry being applied */
-    bool wanted;         /* somebody waits for its answer */
-    bool overflow;       /* its answer is larger than can be sent: given
-                            up, while the effect goes on */
-    struct buf scratch;  /* deleted pairs, before their count is known */
+    struct arena arena; /* of the entry being applied */
+    bool wanted;        /* somebody waits for its answer */
+    bool overflow;      /* its answer is larger than can be sent: given
+                           up, while the effect goes on */
+    struct buf scratch; /* deleted pairs, before their count is known */
     ProtobufCAllocator allocator; /* over arena */
 };
 
@@ -31,8 +31,7 @@ static inline struct slice apply_slice(ProtobufCBinaryData b)
 
 /* Each returns an error of the store only; the client's goes to out. */
 int apply_put(struct apply *a, struct slice message, struct apply_out *out);
-int apply_delete(struct apply *a, struct slice message,
-                 struct apply_out *out);
+int apply_delete(struct apply *a, struct slice message, struct apply_out *out);
 int apply_txn(struct apply *a, struct slice message, struct apply_out *out);
 int apply_compaction(struct apply *a, struct slice message,
                      struct apply_out *out);
@@ -42,8 +41,7 @@ int apply_lease_revoke(struct apply *a, struct slice message,
                        struct apply_out *out);
 int apply_lease_checkpoint(struct apply *a, struct slice message,
                            struct apply_out *out);
-int apply_alarm(struct apply *a, struct slice message,
-                struct apply_out *out);
+int apply_alarm(struct apply *a, struct slice message, struct apply_out *out);
 int apply_alarms_load(struct apply *a);
 
 /* The client's errors of a put, before it: ERR_LEASE_NOT_FOUND,
@@ -65,7 +63,6 @@ void *apply_unpack(struct apply *a, const ProtobufCMessageDescriptor *d,
                    struct slice message);
 
 /* What the chosen branches of a txn are, in preorder. */
-int apply_compares(struct apply *a, const Pb__TxnRequest *txn,
-                   bool *ret_holds);
+int apply_compares(struct apply *a, const Pb__TxnRequest *txn, bool *ret_holds);
 
 #endif

@@ -220,8 +220,8 @@ static int frame_begin(struct txn_run *run, const Pb__RequestOp *op,
     return apply_note(run->a, err);
 }
 
-static int frame_end(struct txn_run *run, const Pb__RequestOp *op,
-                     size_t outer, size_t inner)
+static int frame_end(struct txn_run *run, const Pb__RequestOp *op, size_t outer,
+                     size_t inner)
 {
     int err = 0;
     if (op->request_case != PB__REQUEST_OP__REQUEST_REQUEST_TXN) {
@@ -299,8 +299,7 @@ int apply_txn(struct apply *a, struct slice message, struct apply_out *out)
     return err;
 }
 
-int apply_txn_read(struct apply *a, const Pb__TxnRequest *txn,
-                   struct buf *body)
+int apply_txn_read(struct apply *a, const Pb__TxnRequest *txn, struct buf *body)
 {
     arena_reset(&a->arena);
     a->overflow = false;

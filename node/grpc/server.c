@@ -90,6 +90,7 @@ static void on_data(void *ctx, struct slice data)
 {
     struct grpc_conn *gc = ctx;
     gc->read_ms = loop_now_ms(gc->server->loop);
+    gc->is_pinging = false;
     if (h2_session_recv(gc->h2, data) != 0) {
         conn_close(gc->conn, true);
     } else if (conn_backlog(gc->conn) &&
@@ -155,25 +156,26 @@ static const struct conn_handler handler = {
 
 /* ---- keepalive ---- */
 
-/* Silent for an interval: ping; silent for the timeout after it: gone. */
+/* Silent for an interval: ping; still silent after the timeout: gone. Any
+ * byte that comes counts as the answer. */
 static void on_keepalive(void *ctx)
 {
     struct grpc_conn *gc = ctx;
     const struct grpc_server_config *config = &gc->server->config;
     uint64_t silent = loop_now_ms(gc->server->loop) - gc->read_ms;
-    if (gc->is_pinging && silent >= config->keepalive_timeout_ms) {
+    if (gc->is_pinging) {
         conn_close(gc->conn, false);
         return;
     }
-    gc->is_pinging = silent >= config->keepalive_interval_ms;
-    if (gc->is_pinging) {
-        /* Any byte that comes counts as the answer. */
-        gc->read_ms = loop_now_ms(gc->server->loop);
+    uint64_t wait = config->keepalive_interval_ms;
+    if (silent >= wait) {
+        gc->is_pinging = true;
         h2_session_ping(gc->h2);
-        timer_start(gc->keepalive, config->keepalive_timeout_ms, 0);
+        wait = config->keepalive_timeout_ms;
     } else {
-        timer_start(gc->keepalive, config->keepalive_interval_ms - silent, 0);
+        wait -= silent;
     }
+    timer_start(gc->keepalive, wait, 0);
 }
 
 /* ---- the door ---- */

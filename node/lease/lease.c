@@ -280,9 +280,8 @@ int lease_get(const struct lessor *l, int64_t id, uint64_t now_ms,
     ret_info->ttl_s = lease->ttl_s;
     ret_info->remaining_s = lease->ttl_s;
     if (l->primary) {
-        uint64_t left = lease->expiry_ms > now_ms
-                            ? lease->expiry_ms - now_ms
-                            : 0;
+        uint64_t left =
+            lease->expiry_ms > now_ms ? lease->expiry_ms - now_ms : 0;
         ret_info->remaining_s = (int64_t)(left / 1000);
     }
     return 0;

@@ -1,7 +1,8 @@
 /*
  * From an image to a store file: the records pass through deltas, which are
  * flushed as always, so that the index comes into being as it does in daily
- * life. All in one job of a store thread of its own.
+ * life. All in one job of a store thread of its own. A file that is not
+ * finished is thrown away, so one sync at the end is enough.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -300,9 +301,14 @@ int mvcc_install(const char *image_path, const char *db_path,
     }
     struct kvdb *db = NULL;
     struct mvcc_state state;
-    err = kvdb_open(&(struct kvdb_config){.path = db_path}, &db);
+    struct kvdb_config config = {.path = db_path, .no_fsync = true};
+    err = kvdb_open(&config, &db);
     if (err == 0) {
         err = install_into(db, reader, least_index, &state);
+    }
+    if (err == 0) {
+        MDB_env *env = mdb_txn_env(kvdb_reader(db));
+        err = kvdb_err(mdb_env_sync(env, 1));
     }
     kvdb_close(db);
     image_reader_close(reader);

@@ -243,6 +243,22 @@ static void grow(struct mvcc_tree *t, struct mvcc_node *right)
     t->root = root;
 }
 
+/* A key below all others becomes the lower bound of the nodes above it, so
+ * that the bounds in a node stay in order. */
+static void lower_bounds(const struct mvcc_path *path, struct mvcc_rec *rec)
+{
+    struct slice key = mvcc_rec_key(rec);
+    for (int level = 0; level < path->depth - 1; level++) {
+        struct mvcc_node *n = path->node[level];
+        if (path->pos[level] == 0 &&
+            slice_cmp(key, mvcc_rec_key(n->rec[0])) < 0) {
+            n->rec[0] = rec;
+            n->head[0] = head_of(key, n->skip);
+            refresh_skip(n, false);
+        }
+    }
+}
+
 void mvcc_tree_insert(struct mvcc_tree *t, const struct mvcc_path *path,
                       struct mvcc_rec *rec)
 {
@@ -251,6 +267,7 @@ void mvcc_tree_insert(struct mvcc_tree *t, const struct mvcc_path *path,
         path->node[level]->rec[path->pos[level]] = rec;
         return;
     }
+    lower_bounds(path, rec);
     struct mvcc_node *right =
         insert_level(t, path->node[level], path->pos[level], rec, NULL);
     while (right && level > 0) {

@@ -88,8 +88,8 @@ int proto_end(struct buf *b, size_t mark);
 struct proto_field {
     uint32_t number;
     uint32_t wire;
-    uint64_t value;      /* varint and fixed */
-    struct slice bytes;  /* borrowed from the message */
+    uint64_t value;     /* varint and fixed */
+    struct slice bytes; /* borrowed from the message */
 };
 
 /* Takes the next field off the front of `rest`: 1 when there was one, 0 at

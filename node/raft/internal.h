@@ -113,7 +113,7 @@ struct raft {
     bool flush; /* some peer may be due a MSG_APP */
 
     uint64_t transferee;
-    bool leaving; /* a leader that was removed: hands over, then steps down */
+    bool leaving; /* a leader that was removed: goes on until it is replaced */
     uint64_t conf_index; /* no conf change before this is applied */
     uint64_t uncommitted_bytes;
 

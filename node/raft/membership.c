@@ -148,8 +148,10 @@ static void note_switch(struct raft *r)
 
 /*
  * What the change means for a leader: its majority may be smaller now. One
- * that was removed itself stays for at most an election timeout (4.2.2), so
- * that the others learn of the commit and one of them can take over.
+ * that was removed itself goes on, taking no more requests, until the others
+ * know of the commit and one of them took over (4.2.2). If it stopped at
+ * once, those left might need its vote for ever: they would count by the
+ * old configuration, and a member that is out cannot lead.
  */
 static void lead_on(struct raft *r)
 {

@@ -389,11 +389,7 @@ void raft_replication_tick(struct raft *r)
     if (r->election_elapsed >= r->config.election_ticks) {
         r->election_elapsed = 0;
         r->transferee = 0; /* it had its time */
-        if (r->leaving) {
-            raft_election_become_follower(r, r->term, 0);
-            return;
-        }
-        if (r->config.check_quorum && !raft_quorum_active(r)) {
+        if (r->config.check_quorum && !r->leaving && !raft_quorum_active(r)) {
             raft_note(r,
                       "%" PRIx64
                       " stepped down to follower since quorum is not active",

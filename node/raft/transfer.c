@@ -22,9 +22,7 @@ static void start(struct raft *r, uint64_t to)
               "] starts to transfer leadership to %" PRIx64,
               r->config.id, r->term, to);
     r->transferee = to;
-    if (!r->leaving) {
-        r->election_elapsed = 0; /* the time it has */
-    }
+    r->election_elapsed = 0; /* the time it has */
     if (p->match == raft_log_last(&r->log)) {
         raft_note(r,
                   "%" PRIx64 " sends MsgTimeoutNow to %" PRIx64

@@ -15,6 +15,8 @@
 #include "node.h"
 #include "proto/raft.pb-c.h"
 
+enum { LOCK_WAIT_MS = 5000, LOCK_POLL_MS = 50 };
+
 static int refuse(const char *what, const char *path, const char *why)
 {
     log_error("bootstrap failed", LOG_STR("error", what), LOG_STR("path", path),
@@ -265,6 +267,15 @@ static int reopen(struct node *n, struct boot_log *log)
     struct wal_identity who;
     boot_log_replay(log, &replay);
     int err = wal_open(&wc, &replay, &who, &n->wal);
+    /* A process that was killed a moment ago may still be on its way out. */
+    for (int i = 0; err == ERR_BUSY && i < LOCK_WAIT_MS; i += LOCK_POLL_MS) {
+        if (i == 0) {
+            log_warn("the log is in use by another process; waiting",
+                     LOG_STR("path", n->paths.wal));
+        }
+        usleep(LOCK_POLL_MS * 1000);
+        err = wal_open(&wc, &replay, &who, &n->wal);
+    }
     if (err) {
         return refuse("cannot open the log", n->paths.wal, wal_error_text());
     }

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "node.h"
 
 struct sending {
@@ -46,10 +45,6 @@ static void measured(void *ctx)
         give_up(s);
         return;
     }
-    log_info("sending database snapshot",
-             LOG_UINT("snapshot-index", s->message.snapshot->index),
-             LOG_ID("remote-peer-id", s->message.to),
-             LOG_UINT("bytes", s->bytes));
     peer_send_snapshot(s->node->peers, &s->message, mvcc_image_source(s->image),
                        s->bytes, source_closed, s);
 }

@@ -153,14 +153,13 @@ static struct slice key_of(const struct bytes *record)
 
 static struct bytes *encode(const struct watch_event *e, struct slice prev)
 {
-    size_t size = proto_head_size(FIELD_EVENT_KV, e->record->size) +
-                  e->record->size;
+    size_t size =
+        proto_head_size(FIELD_EVENT_KV, e->record->size) + e->record->size;
     size += e->tombstone ? 2 : 0;
     if (prev.data) {
         size += proto_head_size(FIELD_EVENT_PREV_KV, prev.size) + prev.size;
     }
-    struct bytes *b =
-        bytes_new(proto_head_size(FIELD_EVENTS, size) + size);
+    struct bytes *b = bytes_new(proto_head_size(FIELD_EVENTS, size) + size);
     uint8_t *to = proto_head(b->data, FIELD_EVENTS, size);
     to = proto_u64(to, FIELD_EVENT_TYPE, e->tombstone ? EVENT_DELETE : 0);
     to = proto_head(to, FIELD_EVENT_KV, e->record->size);
@@ -187,8 +186,8 @@ static struct bytes *encoded(struct watch_hub *h, struct watch_event *e,
         struct mvcc_kv kv;
         struct slice prev = {NULL, 0};
         /* Compacted or absent: the event goes without it. */
-        if (mvcc_get_at(h->mvcc, key_of(e->record), e->mod_revision - 1,
-                        &kv) == 0) {
+        if (mvcc_get_at(h->mvcc, key_of(e->record), e->mod_revision - 1, &kv) ==
+            0) {
             prev = kv.encoded;
         }
         e->with_prev = encode(e, prev);
@@ -230,8 +229,8 @@ static struct bytes *join(struct watch_hub *h, const struct watcher *w,
     struct watch_batch *b = &h->batch;
     uint32_t pair = part->first;
     if (part->count == 1) {
-        return bytes_ref(encoded(h, &b->events[b->pairs[pair - 1].event],
-                                 w->prev_kv));
+        return bytes_ref(
+            encoded(h, &b->events[b->pairs[pair - 1].event], w->prev_kv));
     }
     struct bytes *all = bytes_new(part->bytes);
     uint8_t *to = all->data;

@@ -67,8 +67,7 @@ void watch_group_put(struct watch_hub *h, struct watch_group *g)
 }
 
 void watch_groups_of(struct watch_hub *h, struct slice key,
-                     void (*found)(void *ctx, struct watch_group *g),
-                     void *ctx)
+                     void (*found)(void *ctx, struct watch_group *g), void *ctx)
 {
     if (h->groups.count) {
         struct watch_group *g = find_key(h, key, table_hash(key));

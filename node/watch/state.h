@@ -43,9 +43,9 @@ struct watcher {
     bool no_put : 1;
     bool no_delete : 1;
     bool synced : 1;
-    bool future : 1;    /* began with a start revision still to come */
-    bool in_pass : 1;   /* takes part in the running catch-up pass */
-    bool told : 1;      /* had events since the last progress tick */
+    bool future : 1;  /* began with a start revision still to come */
+    bool in_pass : 1; /* takes part in the running catch-up pass */
+    bool told : 1;    /* had events since the last progress tick */
 };
 _Static_assert(sizeof(struct watcher) <= 400, "budget of a watcher");
 
@@ -99,10 +99,10 @@ struct watch_batch {
 struct watch_hub {
     struct watch_config config;
     struct mvcc *mvcc;
-    int64_t revision;          /* up to which the synced were told */
-    struct table groups;       /* one key each */
+    int64_t revision;           /* up to which the synced were told */
+    struct table groups;        /* one key each */
     struct watch_group *ranges; /* interval tree */
-    struct table ids;          /* (stream, id) -> watcher */
+    struct table ids;           /* (stream, id) -> watcher */
     struct list streams;
     struct list unsynced;
     struct watch_batch batch;
@@ -120,8 +120,8 @@ void watch_groups_of(struct watch_hub *h, struct slice key,
                      void (*found)(void *ctx, struct watch_group *g),
                      void *ctx);
 /* tree.c */
-struct watch_group *watch_tree_find(struct watch_group *root,
-                                    struct slice key, struct slice end);
+struct watch_group *watch_tree_find(struct watch_group *root, struct slice key,
+                                    struct slice end);
 struct watch_group *watch_tree_insert(struct watch_group *root,
                                       struct watch_group *g);
 struct watch_group *watch_tree_remove(struct watch_group *root,

@@ -84,8 +84,8 @@ static struct watch_group *balance(struct watch_group *g)
     return g;
 }
 
-struct watch_group *watch_tree_find(struct watch_group *root,
-                                    struct slice key, struct slice end)
+struct watch_group *watch_tree_find(struct watch_group *root, struct slice key,
+                                    struct slice end)
 {
     while (root) {
         int c = compare(root, key, end);
@@ -147,8 +147,7 @@ struct watch_group *watch_tree_remove(struct watch_group *root,
 }
 
 void watch_tree_stab(struct watch_group *root, struct slice key,
-                     void (*found)(void *ctx, struct watch_group *g),
-                     void *ctx)
+                     void (*found)(void *ctx, struct watch_group *g), void *ctx)
 {
     while (root) {
         struct slice greatest = root->last->end;

@@ -29,8 +29,7 @@ void watch_free(struct watch_hub *h)
     }
 }
 
-void watch_get_stats(const struct watch_hub *h,
-                     struct watch_stats *ret_stats)
+void watch_get_stats(const struct watch_hub *h, struct watch_stats *ret_stats)
 {
     *ret_stats = h->stats;
 }
@@ -43,8 +42,7 @@ void watch_set_store(struct watch_hub *h, struct mvcc *mvcc)
     h->revision = mvcc_revision(mvcc);
     list_each(it, safe, &h->streams)
     {
-        struct watch_stream *s = container_of(it, struct watch_stream,
-                                              in_hub);
+        struct watch_stream *s = container_of(it, struct watch_stream, in_hub);
         list_each(jt, safer, &s->watchers)
         {
             struct watcher *w = container_of(jt, struct watcher, in_stream);
@@ -95,8 +93,7 @@ void watch_notify(struct watch_hub *h)
 }
 
 /* ---- catching up ---- */
-static bool wants_history(const struct watcher *w,
-                          const struct mvcc_event *e)
+static bool wants_history(const struct watcher *w, const struct mvcc_event *e)
 {
     return w->in_pass && e->mod_revision >= w->next_revision;
 }

@@ -37,11 +37,11 @@ struct watch_stream;
 
 enum {
     /* Bounds of one catch-up pass: each ends it at the next revision. */
-    WATCH_PASS_EVENTS_MAX = 8192,     /* events read */
-    WATCH_PASS_REVISIONS_MAX = 1000,  /* revisions with something to tell */
-    WATCH_PASS_BYTES_MAX = 1 << 20,   /* of events kept for watchers */
+    WATCH_PASS_EVENTS_MAX = 8192,    /* events read */
+    WATCH_PASS_REVISIONS_MAX = 1000, /* revisions with something to tell */
+    WATCH_PASS_BYTES_MAX = 1 << 20,  /* of events kept for watchers */
     WATCH_PASS_WATCHERS_MAX = 512,
-    WATCH_PROGRESS_JITTER = 10,       /* percent */
+    WATCH_PROGRESS_JITTER = 10, /* percent */
 };
 
 /* One response, for the callback: the header is filled with `revision` (and
@@ -121,7 +121,6 @@ struct watch_stats {
     uint64_t unsynced_count; /* "slow" watchers */
     uint64_t events_total;
 };
-void watch_get_stats(const struct watch_hub *h,
-                     struct watch_stats *ret_stats);
+void watch_get_stats(const struct watch_hub *h, struct watch_stats *ret_stats);
 
 #endif

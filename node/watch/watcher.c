@@ -135,8 +135,8 @@ static int64_t pick_id(struct watch_stream *s)
     return s->next_id++;
 }
 
-static struct watcher *add(struct watch_stream *s,
-                           const struct watch_create *c, struct slice key)
+static struct watcher *add(struct watch_stream *s, const struct watch_create *c,
+                           struct slice key)
 {
     struct watch_hub *h = s->hub;
     struct watcher *w = mem_zalloc(sizeof *w);
@@ -239,8 +239,7 @@ static void progress_of(struct watch_stream *s, int64_t revision)
     {
         struct watcher *w = container_of(it, struct watcher, in_stream);
         if (w->progress_notify && !w->told && is_current(w, revision)) {
-            struct watch_response r = {.revision = revision,
-                                       .watch_id = w->id};
+            struct watch_response r = {.revision = revision, .watch_id = w->id};
             s->emit(s->ctx, &r);
         }
         w->told = false;
@@ -255,8 +254,7 @@ void watch_tick(struct watch_hub *h, uint64_t now_ms)
     int64_t revision = mvcc_revision(h->mvcc);
     list_each(it, next, &h->streams)
     {
-        struct watch_stream *s = container_of(it, struct watch_stream,
-                                              in_hub);
+        struct watch_stream *s = container_of(it, struct watch_stream, in_hub);
         if (now_ms < s->progress_due_ms) {
             continue;
         }

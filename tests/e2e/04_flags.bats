@@ -98,8 +98,6 @@ start_good() { # more arguments: the node runs and answers
         '--advertise-client-urls is required when --listen-client-urls is' \
         --data-dir "$D" --listen-client-urls "$C"
     refused 1 'unknown log format: xml' "${GOOD[@]}" --log-format=xml
-    refused 1 'unknown auto-compaction-mode' "${GOOD[@]}" \
-        --auto-compaction-mode=never
     [ ! -e "$D/member" ]
 }
 

@@ -15,12 +15,14 @@ static int run_one(uint64_t seed, bool verbose, bool quiet)
 {
     static struct sim s;
     int failed = sim_run(&s, seed, verbose);
-    if (!quiet || failed) {
+    if (!quiet || failed || s.stranded) {
         printf("seed %" PRIu64 " %s hash %016" PRIx64 " steps %" PRIu64
                " elections %" PRIu64 " acked %" PRIu64 " reads %" PRIu64
-               " confs %" PRIu64 " installs %" PRIu64 " crashes %" PRIu64 "\n",
+               " confs %" PRIu64 " installs %" PRIu64 " crashes %" PRIu64
+               "%s\n",
                seed, failed ? "FAILED" : "ok", s.hash, s.now, s.elections,
-               s.acked, s.reads_done, s.confs_done, s.installs, s.crashes);
+               s.acked, s.reads_done, s.confs_done, s.installs, s.crashes,
+               s.stranded ? " stranded" : "");
     }
     if (failed) {
         printf("seed %" PRIu64 ": %s\n", seed, s.failure);

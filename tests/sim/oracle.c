@@ -3,6 +3,7 @@
  *   - at most one leader a term (dissertation 3.2)
  *   - two logs that share an entry share all before it (log matching)
  *   - a leader holds everything committed before it led (completeness)
+ *   - a leader commits by counting only entries of its own term (3.6.2)
  *   - every member commits and applies the same entries in the same places
  *   - configurations are the same at the same index
  *   - a read index is not older than what was applied when it was asked
@@ -260,6 +261,14 @@ static void see_commits(struct sim *s, const struct sim_node *n,
     if (now->commit < n->seen.commit) {
         sim_fail(s, "%" PRIu64 " takes back its commit index", n->id);
     }
+    if (now->role == RAFT_LEADER && n->seen.role == RAFT_LEADER &&
+        now->term == n->seen.term && now->commit > n->seen.commit &&
+        raft_term_at(n->raft, now->commit) != now->term) {
+        sim_fail(s,
+                 "%" PRIu64 " leads term %" PRIu64 " and commits entry %" PRIu64
+                 " of an older one",
+                 n->id, now->term, now->commit);
+    }
     for (uint64_t i = n->seen.commit + 1; i <= now->commit; i++) {
         uint64_t term = raft_term_at(n->raft, i);
         if (term) {
@@ -291,17 +300,18 @@ void oracle_see_status(struct sim *s, struct sim_node *n)
 
 /* ---- configurations ---- */
 
-void oracle_conf_at(const struct sim *s, uint64_t index,
-                    struct raft_conf_state *ret_conf)
+uint64_t oracle_conf_at(const struct sim *s, uint64_t index,
+                        struct raft_conf_state *ret_conf)
 {
     const struct oracle *o = s->oracle;
     *ret_conf = (struct raft_conf_state){0};
     for (uint64_t i = o->conf_count; i > 0; i--) {
         if (o->confs[i - 1].index <= index) {
             *ret_conf = o->confs[i - 1].conf;
-            return;
+            return o->confs[i - 1].index;
         }
     }
+    return 0;
 }
 
 static bool same_conf(const struct raft_conf_state *a,

@@ -115,7 +115,8 @@ struct sim {
     uint64_t next_proposal;
     struct oracle *oracle;
     /* What happened, for the summary of a run. */
-    uint64_t acked, reads_done, confs_done, installs, crashes, elections;
+    uint64_t acked, reads_done, confs_done, installs, crashes, elections,
+        stranded;
 };
 
 /* Random choice. */
@@ -178,8 +179,9 @@ void oracle_see_applied(struct sim *s, const struct sim_node *n,
 /* The configuration after entry `index`, which changed it or not. */
 void oracle_see_conf(struct sim *s, const struct sim_node *n, uint64_t index,
                      const struct raft_conf_state *conf);
-void oracle_conf_at(const struct sim *s, uint64_t index,
-                    struct raft_conf_state *ret_conf);
+/* Returns the index of the entry that made it. */
+uint64_t oracle_conf_at(const struct sim *s, uint64_t index,
+                        struct raft_conf_state *ret_conf);
 void oracle_see_acked(struct sim *s, uint64_t index);
 uint64_t oracle_applied_max(const struct sim *s);
 uint64_t oracle_committed_max(const struct sim *s);

@@ -103,8 +103,7 @@ struct slice grpc_call_keep_message(struct grpc_call *c)
     c->message = arena_slice(&c->arena, c->message);
     return c->message;
 }
-void grpc_send_bytes(struct grpc_call *c, struct slice head,
-                     struct bytes *tail)
+void grpc_send_bytes(struct grpc_call *c, struct slice head, struct bytes *tail)
 {
     if (!grpc_call_alive(c)) {
         return;
@@ -220,12 +219,12 @@ static inline int count_of(const struct list *l)
 static inline void commit(void)
 {
     while (!list_empty(&fake.proposals)) {
-        struct replica_proposal *p = container_of(
-            fake.proposals.next, struct replica_proposal, link);
+        struct replica_proposal *p =
+            container_of(fake.proposals.next, struct replica_proposal, link);
         list_remove(&p->link);
         assert_int_equal(apply_request_id(bytes_slice(p->data)), p->id);
-        assert_int_equal(apply_entry(fake.apply, fake.now_ms, ++fake.index,
-                                     1, bytes_slice(p->data), p->out),
+        assert_int_equal(apply_entry(fake.apply, fake.now_ms, ++fake.index, 1,
+                                     bytes_slice(p->data), p->out),
                          0);
         bytes_unref(p->data);
         fake.status.commit = fake.status.applied = fake.index;
@@ -238,8 +237,8 @@ static inline void commit(void)
 static inline void fail_proposals(int err)
 {
     while (!list_empty(&fake.proposals)) {
-        struct replica_proposal *p = container_of(
-            fake.proposals.next, struct replica_proposal, link);
+        struct replica_proposal *p =
+            container_of(fake.proposals.next, struct replica_proposal, link);
         list_remove(&p->link);
         bytes_unref(p->data);
         p->done(p, err);
@@ -271,10 +270,10 @@ static inline void fake_keepalive(void *ctx, int64_t lease,
     fake.done_ctx = done_ctx;
 }
 
-static inline void
-fake_timetolive(void *ctx, int64_t lease, bool keys,
-                void (*done)(void *, int, Pb__LeaseTimeToLiveResponse *),
-                void *done_ctx)
+static inline void fake_timetolive(void *ctx, int64_t lease, bool keys,
+                                   void (*done)(void *, int,
+                                                Pb__LeaseTimeToLiveResponse *),
+                                   void *done_ctx)
 {
     fake.forwarded = lease;
     fake.ttl_done = done;
@@ -307,9 +306,7 @@ static inline int world_new(void **state)
                                   .client_url_count = i ? 0 : 1,
                                   .is_learner = i == 1};
     }
-    fake.members = (struct members){.cluster_id = 99,
-                                    .list = list,
-                                    .count = 2};
+    fake.members = (struct members){.cluster_id = 99, .list = list, .count = 2};
     fake.has_leader = true;
     fake.now_ms = 1000;
     fake.status = (struct raft_status){
@@ -338,8 +335,7 @@ static inline int world_new(void **state)
         .request_bytes_max = 2000,
         .txn_ops_max = 4,
         .election_timeout_ms = 1000,
-        .rim = {fake_keepalive, fake_timetolive, fake_id, fake_version,
-                NULL},
+        .rim = {fake_keepalive, fake_timetolive, fake_id, fake_version, NULL},
     };
     fake.api = api_new(&config);
     fake.methods = api_methods(fake.api, &fake.method_count);
@@ -434,8 +430,7 @@ static inline void expect(const struct grpc_call *c, enum grpc_code code,
     assert_int_equal(c->count, code == GRPC_OK);
 }
 
-static inline void check_header(const Pb__ResponseHeader *h,
-                                int64_t revision)
+static inline void check_header(const Pb__ResponseHeader *h, int64_t revision)
 {
     assert_non_null(h);
     assert_int_equal(h->cluster_id, 99);

@@ -106,8 +106,8 @@ static inline ProtobufCBinaryData fx_end(const char *text)
     return fx_data(text);
 }
 
-static inline int fx_put(struct fixture *f, const char *key,
-                         const char *value, int64_t lease)
+static inline int fx_put(struct fixture *f, const char *key, const char *value,
+                         int64_t lease)
 {
     Pb__PutRequest put = PB__PUT_REQUEST__INIT;
     put.key = fx_data(key);
@@ -118,8 +118,7 @@ static inline int fx_put(struct fixture *f, const char *key,
     return fx_run(f, &r);
 }
 
-static inline int fx_delete(struct fixture *f, const char *key,
-                            const char *end)
+static inline int fx_delete(struct fixture *f, const char *key, const char *end)
 {
     Pb__DeleteRangeRequest del = PB__DELETE_RANGE_REQUEST__INIT;
     del.key = fx_data(key);
@@ -185,15 +184,13 @@ static inline void fx_print_kv(struct buf *b, const Pb__KeyValue *kv)
                (long long)kv->lease);
 }
 
-static inline void fx_print_range(struct buf *b,
-                                  const Pb__RangeResponse *r)
+static inline void fx_print_range(struct buf *b, const Pb__RangeResponse *r)
 {
     for (size_t i = 0; i < r->n_kvs; i++) {
         fx_print_kv(b, r->kvs[i]);
         buf_append_str(b, " ");
     }
-    buf_printf(b, "count=%lld%s", (long long)r->count,
-               r->more ? " more" : "");
+    buf_printf(b, "count=%lld%s", (long long)r->count, r->more ? " more" : "");
 }
 
 /* The answer, as text; borrowed until the next call. */

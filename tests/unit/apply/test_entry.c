@@ -26,8 +26,8 @@ static const char *alarms(struct fixture *f)
         f->out.body.data ? f->out.body.data : (const uint8_t *)"");
     assert_non_null(r);
     for (size_t i = 0; i < r->n_alarms; i++) {
-        snprintf(text + strlen(text), sizeof text - strlen(text),
-                 "%llu:%d ", (unsigned long long)r->alarms[i]->memberid,
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%llu:%d ",
+                 (unsigned long long)r->alarms[i]->memberid,
                  (int)r->alarms[i]->alarm);
     }
     pb__alarm_response__free_unpacked(r, NULL);
@@ -180,8 +180,7 @@ static void checkpoint_entry(void **state)
     one.id = 5;
     one.remaining_ttl = 40;
     Pb__LeaseCheckpoint *list[] = {&one};
-    Pb__LeaseCheckpointRequest checkpoint =
-        PB__LEASE_CHECKPOINT_REQUEST__INIT;
+    Pb__LeaseCheckpointRequest checkpoint = PB__LEASE_CHECKPOINT_REQUEST__INIT;
     checkpoint.checkpoints = list;
     checkpoint.n_checkpoints = 1;
     Pb__InternalRaftRequest r = PB__INTERNAL_RAFT_REQUEST__INIT;
@@ -194,8 +193,8 @@ static void checkpoint_entry(void **state)
     fx_stop(&f);
 }
 
-#define BYTES(...)                                                           \
-    slice_of(((const uint8_t[]){__VA_ARGS__}),                               \
+#define BYTES(...)                             \
+    slice_of(((const uint8_t[]){__VA_ARGS__}), \
              sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static void strangers(void **state)
@@ -206,17 +205,17 @@ static void strangers(void **state)
     } rows[] = {
         {{NULL, 0}, 0},
         {BYTES(0xff), ERR_CORRUPT},
-        {BYTES(0x22, 5, 0x0a), ERR_CORRUPT},      /* cut off */
-        {BYTES(0x22, 2, 0x0a, 9), ERR_CORRUPT},   /* inside */
-        {BYTES(0x32, 2, 0x0a, 9), ERR_CORRUPT},   /* a txn that is none */
-        {BYTES(0x08, 1), ERR_UNSUPPORTED},        /* nothing but an id */
-        {BYTES(0xa2, 0x06, 0), ERR_UNSUPPORTED},  /* nothing but a header */
-        {BYTES(0x62, 0), ERR_UNSUPPORTED},        /* field 12 */
-        {BYTES(0xc2, 0x3e, 0), ERR_UNSUPPORTED},  /* 1000: auth_enable */
-        {BYTES(0xe2, 0x44, 0), ERR_UNSUPPORTED},  /* 1100: user add */
-        {BYTES(0xaa, 0x3f, 0), 0},                /* 1013: auth status */
-        {BYTES(0xe2, 0xea, 0x04, 0), 0},          /* 9900: version test */
-        {BYTES(0x1a, 0), 0},                      /* 3: a range */
+        {BYTES(0x22, 5, 0x0a), ERR_CORRUPT},     /* cut off */
+        {BYTES(0x22, 2, 0x0a, 9), ERR_CORRUPT},  /* inside */
+        {BYTES(0x32, 2, 0x0a, 9), ERR_CORRUPT},  /* a txn that is none */
+        {BYTES(0x08, 1), ERR_UNSUPPORTED},       /* nothing but an id */
+        {BYTES(0xa2, 0x06, 0), ERR_UNSUPPORTED}, /* nothing but a header */
+        {BYTES(0x62, 0), ERR_UNSUPPORTED},       /* field 12 */
+        {BYTES(0xc2, 0x3e, 0), ERR_UNSUPPORTED}, /* 1000: auth_enable */
+        {BYTES(0xe2, 0x44, 0), ERR_UNSUPPORTED}, /* 1100: user add */
+        {BYTES(0xaa, 0x3f, 0), 0},               /* 1013: auth status */
+        {BYTES(0xe2, 0xea, 0x04, 0), 0},         /* 9900: version test */
+        {BYTES(0x1a, 0), 0},                     /* 3: a range */
     };
     struct fixture f;
     fx_open(&f);
@@ -253,8 +252,7 @@ static void answers_do_not_matter(void **state)
         pb__internal_raft_request__pack(&r, data);
         apply_out_release(&f[0].out);
         apply_out_init(&f[0].out);
-        assert_int_equal(fx_bytes(&f[0], slice_of(data, size), &f[0].out),
-                         0);
+        assert_int_equal(fx_bytes(&f[0], slice_of(data, size), &f[0].out), 0);
         assert_int_equal(fx_bytes(&f[1], slice_of(data, size), NULL), 0);
         free(data);
         assert_int_equal(fx_revision(&f[0]), fx_revision(&f[1]));

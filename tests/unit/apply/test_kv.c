@@ -169,10 +169,10 @@ static void deletes(void **state)
         const char *key, *end, *want_left;
         int64_t want_deleted;
     } rows[] = {
-        {"b", "", "a c d ", 1},   {"b", "d", "a d ", 2},
-        {"b", "@", "a ", 3},      {"b", "b", "a b c d ", 0},
+        {"b", "", "a c d ", 1},    {"b", "d", "a d ", 2},
+        {"b", "@", "a ", 3},       {"b", "b", "a b c d ", 0},
         {"d", "a", "a b c d ", 0}, {"bb", "", "a b c d ", 0},
-        {"", "@", "", 4},         {"aa", "dd", "a ", 3},
+        {"", "@", "", 4},          {"aa", "dd", "a ", 3},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fixture f;
@@ -204,8 +204,7 @@ static void deletes(void **state)
             }
         }
         pb__delete_range_response__free_unpacked(r, NULL);
-        assert_int_equal(f.out.revision,
-                         before + (rows[i].want_deleted > 0));
+        assert_int_equal(f.out.revision, before + (rows[i].want_deleted > 0));
         struct proto_range all = {.key = slice_of("\0", 1),
                                   .end = slice_of("\0", 1),
                                   .keys_only = true};
@@ -214,8 +213,8 @@ static void deletes(void **state)
         for (const char *p = strchr(text, '='); p && p > text;
              p = strchr(p + 1, '=')) {
             if (p[1] == '/') {
-                snprintf(left + strlen(left), sizeof left - strlen(left),
-                         "%c ", p[-1]);
+                snprintf(left + strlen(left), sizeof left - strlen(left), "%c ",
+                         p[-1]);
             }
         }
         assert_string_equal(left, rows[i].want_left);

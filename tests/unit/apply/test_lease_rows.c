@@ -15,8 +15,7 @@ static void rows_survive(void **state)
     assert_int_equal(lease_grant(l, 9, 80, 0, &ttl), 0);
     lease_checkpoint(l, 7, 11, 0);
     assert_int_equal(lease_revoke(l, 9), 0);
-    assert_int_equal(mvcc_put(s.mvcc, slice_str("k"), slice_str("v"), 7,
-                              NULL),
+    assert_int_equal(mvcc_put(s.mvcc, slice_str("k"), slice_str("v"), 7, NULL),
                      0);
     mvcc_end(s.mvcc, 1, 1);
     store_flush(&s);

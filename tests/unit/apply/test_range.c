@@ -53,8 +53,7 @@ static const struct {
     {{ALL, .limit = -3}, A B C D "count=4"},
     {{ALL, .limit = INT64_MAX}, A B C D "count=4"},
     /* count only: everything else is ignored */
-    {{ALL, .count_only = true, .limit = 1, .max_mod_revision = 3},
-     "count=4"},
+    {{ALL, .count_only = true, .limit = 1, .max_mod_revision = 3}, "count=4"},
     {{KEY("x"), .count_only = true}, "count=0"},
     /* keys only: from the index, no lease; by value: with it */
     {{ALL, .keys_only = true},
@@ -67,8 +66,7 @@ static const struct {
     /* filters: inclusive, count without them */
     {{ALL, .min_mod_revision = 4}, A B D "count=4"},
     {{ALL, .max_mod_revision = 4}, B C "count=4"},
-    {{ALL, .min_create_revision = 3, .max_create_revision = 4},
-     B C "count=4"},
+    {{ALL, .min_create_revision = 3, .max_create_revision = 4}, B C "count=4"},
     {{ALL, .max_mod_revision = -1}, "count=4"},
     {{ALL, .min_mod_revision = 4, .limit = 2}, A B "count=4 more"},
     {{ALL, .min_mod_revision = 4, .limit = 3}, A B D "count=4"},
@@ -79,11 +77,9 @@ static const struct {
     {{ALL, .sort_order = DESCEND, .limit = 1}, D "count=4 more"},
     {{ALL, .sort_order = ASCEND, .limit = 1}, A "count=4 more"},
     {{ALL, .sort_order = ASCEND, .sort_target = BY_MOD}, C B D A "count=4"},
-    {{ALL, .sort_order = DESCEND, .sort_target = BY_CREATE},
-     D B C A "count=4"},
+    {{ALL, .sort_order = DESCEND, .sort_target = BY_CREATE}, D B C A "count=4"},
     {{ALL, .sort_order = ASCEND, .sort_target = BY_VALUE}, A C D B "count=4"},
-    {{ALL, .sort_order = DESCEND, .sort_target = BY_VALUE},
-     B D C A "count=4"},
+    {{ALL, .sort_order = DESCEND, .sort_target = BY_VALUE}, B D C A "count=4"},
     {{ALL, .sort_order = DESCEND, .sort_target = BY_VERSION, .limit = 1},
      A "count=4 more"},
     {{ALL, .sort_order = ASCEND, .sort_target = BY_MOD, .limit = 2},

@@ -81,10 +81,10 @@ static void compares(void **state)
     assert_string_equal(tx_run(&f, TXN(IF(c), DO(), DO())), "yes");
     /* all of several; none at all is true */
     assert_string_equal(tx_run(&f, TXN(IF(), DO(), DO())), "yes");
-    assert_string_equal(tx_run(&f, TXN(IF(cmp(VERSION, "a", EQ, 2),
-                                          cmp(VERSION, "b", EQ, 7)),
-                                       DO(), DO())),
-                        "no");
+    assert_string_equal(
+        tx_run(&f, TXN(IF(cmp(VERSION, "a", EQ, 2), cmp(VERSION, "b", EQ, 7)),
+                       DO(), DO())),
+        "no");
     assert_int_equal(fx_revision(&f), 4);
     fx_stop(&f);
 }
@@ -95,10 +95,10 @@ static void execution(void **state)
     fill(&f);
     /* one revision, reads see what was written before them */
     assert_string_equal(
-        tx_run(&f, TXN(IF(), DO(get("a", "", 0), put("a", "2"),
-                                get("a", "", 0), get("a", "", 4),
-                                del("b", ""), get("a", "@", 0),
-                                del("zz", "")),
+        tx_run(&f, TXN(IF(),
+                       DO(get("a", "", 0), put("a", "2"), get("a", "", 0),
+                          get("a", "", 4), del("b", ""), get("a", "@", 0),
+                          del("zz", "")),
                        DO())),
         "yes; get@4 a=1/2,3,2,9 count=1; put@5; "
         "get@5 a=2/2,5,3,0 count=1; get@5 a=1/2,3,2,9 count=1; "
@@ -109,10 +109,10 @@ static void execution(void **state)
     mvcc_events(f.store.mvcc, &count);
     assert_int_equal(count, 2);
     /* a branch that changes nothing */
-    assert_string_equal(tx_run(&f, TXN(IF(cmp(MOD, "a", EQ, 1)),
-                                       DO(put("a", "3")),
-                                       DO(del("q", ""), get("q", "", 0)))),
-                        "no; del@5 0; get@5 count=0");
+    assert_string_equal(
+        tx_run(&f, TXN(IF(cmp(MOD, "a", EQ, 1)), DO(put("a", "3")),
+                       DO(del("q", ""), get("q", "", 0)))),
+        "no; del@5 0; get@5 count=0");
     assert_int_equal(f.out.revision, 5);
     assert_string_equal(tx_run(&f, TXN(IF(), DO(put_same("a")), DO())),
                         "yes; put@6 prev a=2/2,5,3,0");
@@ -130,20 +130,19 @@ static void nesting(void **state)
     fill(&f);
     /* the inner guard sees the state before the outer put */
     assert_string_equal(
-        tx_run(&f, TXN(IF(),
-                       DO(put("a", "2"),
-                          nested(TXN(IF(cmp_value("a", EQ, "2")),
-                                     DO(put("x", "1")),
-                                     DO(put("y", "1"), get("a", "", 0)))),
-                          get("y", "", 0)),
-                       DO())),
+        tx_run(&f,
+               TXN(IF(),
+                   DO(put("a", "2"),
+                      nested(TXN(IF(cmp_value("a", EQ, "2")), DO(put("x", "1")),
+                                 DO(put("y", "1"), get("a", "", 0)))),
+                      get("y", "", 0)),
+                   DO())),
         "yes; put@5; (no; put@5; get@5 a=2/2,5,3,0 count=1); "
         "get@5 y=1/5,5,1,0 count=1");
     assert_string_equal(
         tx_run(&f, TXN(IF(cmp(VERSION, "a", EQ, 99)),
                        DO(nested(TXN(IF(), DO(), DO()))),
-                       DO(nested(TXN(IF(), DO(nested(TXN(IF(), DO(),
-                                                         DO()))),
+                       DO(nested(TXN(IF(), DO(nested(TXN(IF(), DO(), DO()))),
                                      DO()))))),
         "no; (yes; (yes))");
     fx_stop(&f);
@@ -159,12 +158,11 @@ static void refusals_write_nothing(void **state)
     } rows[] = {
         {TXN(IF(), DO(put("a", "9"), put_lease("c", 1234)), DO()),
          "LEASE_NOT_FOUND"},
-        {TXN(IF(), DO(put("c", "9"), put_same("d")), DO()),
-         "KEY_NOT_FOUND"},
+        {TXN(IF(), DO(put("c", "9"), put_same("d")), DO()), "KEY_NOT_FOUND"},
         {TXN(IF(), DO(put("a", "9"), get("a", "", 5)), DO()), "FUTURE"},
         {TXN(IF(), DO(put("a", "9"), get("a", "", -2)), DO()), "COMPACTED"},
-        {TXN(IF(), DO(put("a", "9"),
-                      nested(TXN(IF(), DO(put_same("e")), DO()))),
+        {TXN(IF(),
+             DO(put("a", "9"), nested(TXN(IF(), DO(put_same("e")), DO()))),
              DO()),
          "KEY_NOT_FOUND"},
         /* the branch that is not taken is not looked at */
@@ -212,16 +210,13 @@ static void reads(void **state)
 
 static void costs(void **state)
 {
-    assert_int_equal(apply_cost_put(slice_str("abc"), slice_str("12345")),
-                     264);
+    assert_int_equal(apply_cost_put(slice_str("abc"), slice_str("12345")), 264);
     assert_int_equal(
-        apply_cost_txn(TXN(IF(), DO(get("a", "", 0), del("a", "")), DO())),
-        0);
+        apply_cost_txn(TXN(IF(), DO(get("a", "", 0), del("a", "")), DO())), 0);
     assert_int_equal(
         apply_cost_txn(TXN(IF(), DO(put("a", "1")),
-                           DO(put("a", "1"),
-                              nested(TXN(IF(), DO(put("bb", "")),
-                                         DO(put("ccc", ""))))))),
+                           DO(put("a", "1"), nested(TXN(IF(), DO(put("bb", "")),
+                                                        DO(put("ccc", ""))))))),
         258 + 259);
 }
 
@@ -248,8 +243,7 @@ static void depth(void **state)
 {
     assert_int_equal(depth_of(TXN(IF(), DO(), DO())), 1);
     assert_int_equal(depth_of(deep(2)), 2);
-    assert_int_equal(depth_of(deep(APPLY_TXN_DEPTH_MAX)),
-                     APPLY_TXN_DEPTH_MAX);
+    assert_int_equal(depth_of(deep(APPLY_TXN_DEPTH_MAX)), APPLY_TXN_DEPTH_MAX);
     assert_int_equal(depth_of(deep(APPLY_TXN_DEPTH_MAX + 50)),
                      APPLY_TXN_DEPTH_MAX + 1);
     struct fixture f;

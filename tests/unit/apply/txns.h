@@ -23,11 +23,10 @@ static inline Pb__Compare *tx_new_cmp(int target, const char *key, int result)
 static inline Pb__Compare *cmp(int target, const char *key, int result,
                                int64_t number)
 {
-    static const int kinds[] = {
-        PB__COMPARE__TARGET_UNION_VERSION,
-        PB__COMPARE__TARGET_UNION_CREATE_REVISION,
-        PB__COMPARE__TARGET_UNION_MOD_REVISION, 0,
-        PB__COMPARE__TARGET_UNION_LEASE};
+    static const int kinds[] = {PB__COMPARE__TARGET_UNION_VERSION,
+                                PB__COMPARE__TARGET_UNION_CREATE_REVISION,
+                                PB__COMPARE__TARGET_UNION_MOD_REVISION, 0,
+                                PB__COMPARE__TARGET_UNION_LEASE};
     Pb__Compare *c = tx_new_cmp(target, key, result);
     c->target_union_case =
         (Pb__Compare__TargetUnionCase)(target >= 0 && target <= LEASE
@@ -124,9 +123,8 @@ static inline size_t tx_count(void *const *list)
     return n;
 }
 
-static inline Pb__TxnRequest *tx_make(Pb__Compare **compare,
-                                      Pb__RequestOp **success,
-                                      Pb__RequestOp **failure)
+static inline Pb__TxnRequest *
+tx_make(Pb__Compare **compare, Pb__RequestOp **success, Pb__RequestOp **failure)
 {
     Pb__TxnRequest *t = arena_alloc(&tx_arena, sizeof *t);
     pb__txn_request__init(t);
@@ -153,8 +151,7 @@ static inline long long tx_revision(const Pb__ResponseHeader *h)
     if (!h) {
         return -1;
     }
-    assert_true(h->cluster_id == 0 && h->member_id == 0 &&
-                h->raft_term == 0);
+    assert_true(h->cluster_id == 0 && h->member_id == 0 && h->raft_term == 0);
     return h->revision;
 }
 

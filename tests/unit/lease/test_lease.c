@@ -132,8 +132,7 @@ static void keys_move_and_go(void **state)
     size_t count;
     grant(l, 1, 5, 0);
     grant(l, 2, 5, 0);
-    assert_int_equal(lease_attach(l, 3, slice_str("a")),
-                     ERR_LEASE_NOT_FOUND);
+    assert_int_equal(lease_attach(l, 3, slice_str("a")), ERR_LEASE_NOT_FOUND);
     lease_attach_row(l, 3, slice_str("a"));
     assert_int_equal(lease_attach(l, 1, slice_str("b")), 0);
     assert_int_equal(lease_attach(l, 1, slice_str("a")), 0);
@@ -170,9 +169,8 @@ static void promotion_spreads(void **state)
     size_t left = COUNT;
     for (uint64_t now = 11000; left > 0; now += 1000) {
         size_t n = lease_expired(l, now, ids, COUNT);
-        assert_int_equal(n, left < LEASE_SPREAD_PER_SECOND
-                                ? left
-                                : LEASE_SPREAD_PER_SECOND);
+        assert_int_equal(
+            n, left < LEASE_SPREAD_PER_SECOND ? left : LEASE_SPREAD_PER_SECOND);
         left -= n;
     }
     lease_free(l);
@@ -213,11 +211,10 @@ static void heap_model(void **state)
             expiry[id] = 0;
             break;
         case 2: {
-            int want = !expiry[id]        ? ERR_LEASE_NOT_FOUND
+            int want = !expiry[id]         ? ERR_LEASE_NOT_FOUND
                        : expiry[id] <= now ? ERR_AGAIN
                                            : 0;
-            assert_int_equal(lease_renew(l, id, now, &ttl, &checkpoint),
-                             want);
+            assert_int_equal(lease_renew(l, id, now, &ttl, &checkpoint), want);
             if (want == 0) {
                 expiry[id] = now + (uint64_t)ttl * 1000;
             }

@@ -45,8 +45,8 @@ struct model_watcher {
     int from, to; /* keys [from, to) */
     struct watch_create options;
     int64_t start;
-    int at;          /* next place in the history to be told */
-    bool partial;    /* fragments of a response are still to come */
+    int at;       /* next place in the history to be told */
+    bool partial; /* fragments of a response are still to come */
 };
 
 struct model_stream {
@@ -73,8 +73,7 @@ static bool concerns(const struct model_watcher *w, const struct past *p)
 /* The next event that the watcher must be told; NULL: none yet. */
 static const struct past *expected(struct model_watcher *w)
 {
-    while (w->at < world.history_count &&
-           !concerns(w, &world.history[w->at])) {
+    while (w->at < world.history_count && !concerns(w, &world.history[w->at])) {
         w->at++;
     }
     return w->at < world.history_count ? &world.history[w->at] : NULL;
@@ -139,8 +138,8 @@ static void check_event(struct model_watcher *w, const Pb__Event *e)
 static void check_events(struct model_watcher *w,
                          const struct watch_response *r)
 {
-    Pb__WatchResponse *m = pb__watch_response__unpack(
-        NULL, r->events->size, r->events->data);
+    Pb__WatchResponse *m =
+        pb__watch_response__unpack(NULL, r->events->size, r->events->data);
     assert_non_null(m);
     assert_int_equal(m->n_events, r->event_count);
     assert_true(m->n_events > 0);
@@ -204,8 +203,7 @@ static bool emit(void *ctx, const struct watch_response *r)
         check_events(w, r);
     }
     w->partial = r->fragment;
-    s->blocked =
-        s->blocked || (s->slow && rng_below(&world.rng, 4) == 0);
+    s->blocked = s->blocked || (s->slow && rng_below(&world.rng, 4) == 0);
     return !s->blocked;
 }
 
@@ -339,8 +337,7 @@ static void create_some(struct model_stream *s)
 
 static void cancel_some(struct model_stream *s)
 {
-    struct model_watcher *w =
-        &s->watchers[rng_below(&world.rng, WATCHERS)];
+    struct model_watcher *w = &s->watchers[rng_below(&world.rng, WATCHERS)];
     if (w->used && !w->gone) {
         watch_cancel(s->stream, w->id);
         assert_true(w->gone);
@@ -462,8 +459,7 @@ static void run(uint64_t seed)
     world.hub = watch_new(&config);
     for (int i = 0; i < STREAMS; i++) {
         streams[i].slow = i % 2;
-        streams[i].stream =
-            watch_stream_new(world.hub, 0, emit, &streams[i]);
+        streams[i].stream = watch_stream_new(world.hub, 0, emit, &streams[i]);
     }
     for (int i = 0; i < 2500; i++) {
         step();
