@@ -13,12 +13,10 @@
 #endif
 enum raft_bug {
     RAFT_BUG_NONE,
-    RAFT_BUG_VOTE_TWICE,    /* votes again in a term it voted in */
-    RAFT_BUG_OLD_TERM,      /* commits an older term's entry by count */
-    RAFT_BUG_EARLY_ACK,     /* counts what is not durable yet */
-    RAFT_BUG_READ_ALONE,    /* answers reads without asking the others */
-    RAFT_BUG_CONF_OVERLAP,  /* two conf changes under way at once */
-    RAFT_BUG_STALE_PERSIST, /* believes a write that was overwritten since */
+    RAFT_BUG_VOTE_TWICE, /* votes again in a term it voted in */
+    RAFT_BUG_OLD_TERM,   /* commits an older term's entry by count */
+    RAFT_BUG_EARLY_ACK,  /* counts what is not durable yet */
+    RAFT_BUG_READ_ALONE, /* answers reads without asking the others */
 };
 #define RAFT_HAS_BUG(name) (RAFT_BUG == RAFT_BUG_##name)
 

@@ -37,8 +37,7 @@ static void push_write(struct raft *r, uint64_t index)
 
 void raft_ready_cut(struct raft *r, uint64_t index)
 {
-    for (uint32_t i = 0; i < r->write_count && !RAFT_HAS_BUG(STALE_PERSIST);
-         i++) {
+    for (uint32_t i = 0; i < r->write_count; i++) {
         struct raft_write *w = write_at(r, i);
         if (w->index >= index) {
             w->index = index ? index - 1 : 0;
@@ -154,8 +153,8 @@ void raft_persisted(struct raft *r, uint64_t index, uint64_t term)
     (void)index;
     r->write_head = (r->write_head + 1) % r->write_capacity;
     r->write_count--;
-    assert(w.index <= raft_log_last(l) || RAFT_HAS_BUG(STALE_PERSIST));
-    if (w.index > l->stable && w.index <= raft_log_last(l)) {
+    assert(w.index <= raft_log_last(l));
+    if (w.index > l->stable) {
         l->stable = w.index;
     }
     if (w.term == r->term) {

@@ -35,7 +35,7 @@ static void admit_conf_change(struct raft *r, struct raft_entry *e)
     if (e->type == RAFT_ENTRY_NORMAL) {
         return;
     }
-    if (r->conf_index > r->log.applied && !RAFT_HAS_BUG(CONF_OVERLAP)) {
+    if (r->conf_index > r->log.applied) {
         bytes_unref(e->data);
         *e = (struct raft_entry){
             .term = e->term, .index = e->index, .type = RAFT_ENTRY_NORMAL};

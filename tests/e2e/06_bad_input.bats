@@ -267,21 +267,47 @@ refused_with() {
 @test "the data of another cluster are refused with their path" {
     ALONE=1
     [ "$(basename "$COFRE")" != etcd ] || skip "etcd does not"
-    local other before
-    cluster_init 1
-    other=$DIR
-    cluster_start
-    ctl put /other 1
-    node_stop 1
+    local i before
     cluster_init 3
     cluster_start
+    ctl put /other 1
+    for i in 1 2 3; do node_stop "$i"; done
+    mv "$DIR/1.data" "$DIR/other"
+    rm -r "$DIR/2.data" "$DIR/3.data"
+    # The same machines and addresses, another cluster: by its token.
+    echo "second-$(<"$DIR/token")" >"$DIR/token"
+    cluster_start
     node_stop 1
-    rm -r "$DIR/1.data"
-    cp -R "$other/1.data" "$DIR/1.data"
+    mv "$DIR/1.data" "$DIR/kept"
+    mv "$DIR/other" "$DIR/1.data"
+    before=$(cd "$DIR/1.data" && find . -type f | sort)
     : >"$DIR/1.log"
     refused_with "$DIR/1.data"
+    is "$before" "$(cd "$DIR/1.data" && find . -type f | sort)"
     wait_for 10 node_healthy 2
-    is OK "$("$COFRECTL" --endpoints="127.0.0.1:$(<"$DIR/2.client")" put /x 1)"
-    [ -d "$DIR/1.data" ]
+    is OK "$(ctl_on 2 put /x 1)"
+    rm -r "$DIR/1.data"
+    mv "$DIR/kept" "$DIR/1.data"
+    node_start 1
+    wait_for 10 node_healthy 1
     cluster_stop
+}
+
+@test "the data directory of an etcd is refused with its path, untouched" {
+    ALONE=1
+    [ "$(basename "$COFRE")" != etcd ] || skip "etcd does not"
+    [ -n "${ETCD:-}" ] || skip "no stock etcd"
+    local cofre=$COFRE before
+    cluster_init 1
+    COFRE=$ETCD
+    node_start 1
+    wait_for 10 node_healthy 1
+    node_stop 1
+    COFRE=$cofre
+    before=$(cd "$DIR/1.data" && find . -type f -print0 | sort -z |
+        xargs -0 sha256sum)
+    : >"$DIR/1.log"
+    refused_with "$DIR/1.data"
+    is "$before" "$(cd "$DIR/1.data" && find . -type f -print0 | sort -z |
+        xargs -0 sha256sum)"
 }

@@ -73,6 +73,17 @@ void sim_client_read_done(struct sim *s, struct sim_node *n,
     }
 }
 
+/* Whoever thinks it leads, perhaps no longer rightly. */
+static void read_at_leaders(struct sim *s)
+{
+    for (uint64_t id = 1; id < s->next_id; id++) {
+        struct sim_node *n = &s->nodes[id];
+        if (n->raft && n->seen.role == RAFT_LEADER) {
+            read_index(s, n);
+        }
+    }
+}
+
 static void propose_conf(struct sim *s, struct sim_node *n,
                          enum raft_conf_change_type type, uint64_t id)
 {
@@ -128,6 +139,7 @@ void sim_client_step(struct sim *s)
     }
     if (sim_chance(s, s->weather.read_permille)) {
         read_index(s, n);
+        read_at_leaders(s);
     }
     if (s->calm || s->now % SIM_TICK_STEPS != 0) {
         return;

@@ -15,7 +15,7 @@ static void configure(struct sim *s, struct sim_node *n)
         .election_ticks = 10,
         .heartbeat_ticks = 1 + (uint32_t)(s->seed % 3),
         .pre_vote = kind != 0,
-        .check_quorum = kind != 1,
+        .check_quorum = kind < 1 || kind > 3,
         .message_bytes_max = 16u << s->seed % 9,
         .inflight_max = 1 + (uint32_t)(s->seed % 17),
         .uncommitted_bytes_max = s->seed % 4 ? 0 : 2000,
