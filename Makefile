@@ -166,6 +166,9 @@ layers:
 $(BUILD)/bench/load: $(BUILD)/rel/tests/bench/load.o $(call archives,rel,grpc proto)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/bench/mvcc_store: $(BUILD)/rel/tests/bench/mvcc_store.o $(call archives,rel,mvcc)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -llmdb -lcrypto -lpthread -o $@
 $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -lnghttp2 -o $@

@@ -39,7 +39,8 @@ static void give_root_its_role(struct cli *x)
     if (code != COFRE_OK &&
         strcmp(cofre_error_text(x->client),
                "etcdserver: role name already exists") != 0) {
-        cli_exit(CLI_EXIT_ERROR, "%s", cofre_error_text(x->client));
+        cli_exit(CLI_EXIT_ERROR, "%s",
+                 cli_error_text(x->client, &x->flags.arena));
     }
     cofre_reply_free(
         cli_call(x, "/etcdserverpb.Auth/UserGrantRole", &grant.base,
@@ -59,7 +60,8 @@ static void run_enable(struct cli *x, int argc, char **argv)
         code = enable(x);
     }
     if (code != COFRE_OK) {
-        cli_exit(CLI_EXIT_ERROR, "%s", cofre_error_text(x->client));
+        cli_exit(CLI_EXIT_ERROR, "%s",
+                 cli_error_text(x->client, &x->flags.arena));
     }
     puts("Authentication Enabled");
 }

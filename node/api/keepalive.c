@@ -172,7 +172,8 @@ void api_keepalive_message(struct grpc_call *call, struct slice message)
         api_fail_unmarshal(call);
         return;
     }
-    if (ka->count == API_KEEPALIVE_QUEUE_MAX) {
+    if (ka->count == API_KEEPALIVE_QUEUE_MAX ||
+        grpc_call_queued(call) > API_KEEPALIVE_UNREAD_BYTES) {
         api_fail(call, API_TOO_MANY_REQUESTS);
         return;
     }

@@ -18,6 +18,9 @@ enum {
     API_SCRATCH_KEEP = 256 << 10,
     API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
+    /* Answers that a client asked for and does not read. */
+    API_WATCH_UNREAD_MAX = 65536,
+    API_KEEPALIVE_UNREAD_BYTES = 1 << 20,
     API_KEEPALIVE_QUEUE_MAX = 4096, /* requests waiting on one stream */
     API_SNAPSHOT_CHUNK = 32 << 10,
     API_SNAPSHOT_BATCH = 8, /* chunks made at a time */
@@ -97,6 +100,7 @@ struct api_stream {
     struct api *api;
     struct grpc_call *call;
     bool has_leader; /* ends when there is none for too long */
+    uint32_t unread; /* Watch: answers since its queue was over its limit */
     void *state;     /* the service's */
 };
 

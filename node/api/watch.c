@@ -30,6 +30,7 @@ void api_catch_up_fire(void *ctx)
 static void drained(struct grpc_call *call)
 {
     struct api_stream *s = grpc_call_ctx(call);
+    s->unread = 0;
     if (s->state) {
         watch_stream_resume(s->state);
         api_catch_up_soon(s->api);
@@ -57,6 +58,7 @@ static bool emit(void *ctx, const struct watch_response *r)
     if (grpc_call_queued(s->call) <= API_WATCH_QUEUE_BYTES) {
         return true;
     }
+    s->unread++;
     grpc_call_on_drain(s->call, API_WATCH_DRAINED_BYTES, drained);
     return false;
 }
@@ -176,6 +178,10 @@ static int cancel(struct api_stream *s, struct slice message)
 void api_watch_message(struct grpc_call *call, struct slice message)
 {
     struct api_stream *s = grpc_call_ctx(call);
+    if (s->unread > API_WATCH_UNREAD_MAX) {
+        api_fail(call, API_TOO_MANY_REQUESTS);
+        return;
+    }
     if (!s->state) {
         s->state =
             watch_stream_new(s->api->config.watch, api_now_ms(s->api), emit, s);

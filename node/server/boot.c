@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/endian.h"
@@ -15,7 +16,11 @@
 #include "node.h"
 #include "proto/raft.pb-c.h"
 
-enum { LOCK_WAIT_MS = 5000, LOCK_POLL_MS = 50 };
+enum {
+    LOCK_WAIT_MS = 5000,
+    LOCK_POLL_MS = 50,
+    DISK_FULL_BYTES = 1 << 20, /* less free than this: full */
+};
 
 static int refuse(const char *what, const char *path, const char *why)
 {
@@ -99,9 +104,20 @@ static void storage_failed(void *ctx, int err, const char *text)
 {
     /* Nothing that depends on the failed write has left this process, and
      * nothing may: so it ends here, without a clean-up that would write. */
-    log_error("storage failed; this member ends before it could "
-              "acknowledge what is not on disk",
-              LOG_ERR(err), LOG_STR("cause", text));
+    const struct node *n = ctx;
+    struct statvfs disk;
+    uint64_t free_bytes = 0;
+    if (statvfs(n->paths.member, &disk) == 0) {
+        free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    }
+    log_error(
+        "storage failed; this member ends before it could "
+        "acknowledge what is not on disk",
+        LOG_ERR(free_bytes < DISK_FULL_BYTES ? ERR_NO_SPACE : err),
+        LOG_STR("cause", text), LOG_UINT("disk-free-bytes", free_bytes),
+        LOG_STR("what-to-do", free_bytes < DISK_FULL_BYTES
+                                  ? "make room on the disk, then start again"
+                                  : "look after the disk, then start again"));
     _exit(1);
 }
 

@@ -99,7 +99,7 @@ void watch_create(struct watch_stream *s, const struct watch_create *create);
 /* Answers with canceled; an unknown id has no answer. */
 void watch_cancel(struct watch_stream *s, int64_t watch_id);
 /* Manual progress: answered only when all watchers of the stream are
- * synced and at or past their start. */
+ * synced and at or past their start, and the stream is not full. */
 void watch_progress(struct watch_stream *s);
 
 /* ---- driving ---- */

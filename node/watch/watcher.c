@@ -219,7 +219,7 @@ static bool is_current(const struct watcher *w, int64_t revision)
 void watch_progress(struct watch_stream *s)
 {
     int64_t revision = mvcc_revision(s->hub->mvcc);
-    if (s->watcher_count == 0 || s->unsynced_count) {
+    if (s->watcher_count == 0 || s->unsynced_count || s->blocked) {
         return;
     }
     list_each(it, next, &s->watchers)

@@ -2,7 +2,7 @@
  * What the store costs: put, get, flush, memory, restart. Prints one line a
  * number. Not a test: nothing fails here.
  *
- *   mvcc_store [folder]
+ *   mvcc_store [folder [all]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,10 +245,10 @@ int main(int argc, char **argv)
     struct bench b = {.rng = {7}};
     snprintf(b.path, sizeof b.path, "%s/bench.db", argc > 1 ? argv[1] : ".");
     printf("start: RssAnon %ld KiB\n", status_kib("RssAnon:"));
-    if (argc > 2)
+    if (argc > 2) {
         bench_all(&b, "1 M distinct in order", PUTS, false);
-    if (argc > 2)
         bench_all(&b, "1 M distinct at random", 10 * PUTS, true);
+    }
     bench_all(&b, "100 k keys at random", HOT_KEYS, true);
     return 0;
 }

@@ -27,6 +27,7 @@ struct grpc_call {
     uint32_t refs;
     struct slice message;
     bool over;
+    bool discards;
 };
 
 static struct {
@@ -106,6 +107,9 @@ struct slice grpc_call_keep_message(struct grpc_call *c)
 void grpc_send_bytes(struct grpc_call *c, struct slice head, struct bytes *tail)
 {
     if (!grpc_call_alive(c)) {
+        return;
+    }
+    if (c->discards) {
         return;
     }
     assert_true(c->count < 256);

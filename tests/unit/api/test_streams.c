@@ -132,6 +132,45 @@ static void slow_watch_stream(void **state)
     call_end(&c);
 }
 
+/* Who asks and asks and never reads is cut off. */
+static void unread_answers(void **state)
+{
+    struct grpc_call c;
+    stream_begin(&c, "/etcdserverpb.Watch/Watch");
+    c.queued = API_WATCH_QUEUE_BYTES + 1;
+    c.discards = true;
+    Pb__WatchCreateRequest q = PB__WATCH_CREATE_REQUEST__INIT;
+    q.start_revision = -1;
+    for (int i = 0; i <= API_WATCH_UNREAD_MAX; i++) {
+        create(&c, &q);
+        assert_false(c.finished);
+    }
+    create(&c, &q);
+    assert_string_equal(c.text, "etcdserver: too many requests");
+    call_end(&c);
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    Pb__LeaseKeepAliveRequest k = PB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    c.queued = API_KEEPALIVE_UNREAD_BYTES;
+    call_pb(&c, &k);
+    assert_false(c.finished);
+    c.queued++;
+    call_pb(&c, &k);
+    assert_string_equal(c.text, "etcdserver: too many requests");
+    call_end(&c);
+    /* and requests that wait for the leader do not pile up either */
+    lease_demote(fake.lessor);
+    fake.status.role = RAFT_FOLLOWER;
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    for (int i = 0; i < API_KEEPALIVE_QUEUE_MAX; i++) {
+        call_pb(&c, &k);
+        assert_false(c.finished);
+    }
+    call_pb(&c, &k);
+    assert_string_equal(c.text, "etcdserver: too many requests");
+    call_end(&c);
+    fake.keepalive_done(fake.done_ctx, 0, 1);
+}
+
 /* ---- leases ---- */
 static void grant(int64_t id, int64_t ttl)
 {
@@ -367,13 +406,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_new, world_free)
     const struct CMUnitTest tests[] = {
-        TEST(watch_stream),
-        TEST(slow_watch_stream),
-        TEST(lease_errors),
-        TEST(keepalive_leader),
-        TEST(keepalive_wait_is_bounded),
-        TEST(keepalive_follower),
-        TEST(time_to_live),
+        TEST(watch_stream),       TEST(slow_watch_stream),
+        TEST(unread_answers),     TEST(lease_errors),
+        TEST(keepalive_leader),   TEST(keepalive_wait_is_bounded),
+        TEST(keepalive_follower), TEST(time_to_live),
         TEST(expiry_is_paced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
