@@ -212,7 +212,8 @@ bool cluster_deliver_one(struct cluster *c)
     memmove(c->net, c->net + 1, c->net_count * sizeof *c->net);
     struct cluster_node *to = &c->nodes[m.to];
     bool image = m.type == RAFT_MSG_SNAP;
-    bool lost = c->cut[sender][m.to] || to->raft == NULL;
+    bool lost =
+        c->cut[sender][m.to] || to->raft == NULL || (image && c->images_lost);
     if (c->trace) {
         cluster_print_message(c->trace, &m);
         buf_append_str(c->trace, lost ? " (lost)\n" : "\n");
@@ -250,8 +251,9 @@ static void apply(struct cluster_node *n, const struct raft_entry *e)
         buf_printf(&n->applied, "%" PRIu64 " conf %u %u\n", e->index, s.data[0],
                    s.data[1]);
     } else {
-        buf_printf(&n->applied, "%" PRIu64 " %.*s\n", e->index, (int)s.size,
-                   s.data ? (const char *)s.data : "");
+        buf_printf(&n->applied, "%" PRIu64 " %.*s\n", e->index,
+                   s.data ? (int)s.size : 1,
+                   s.data ? (const char *)s.data : "-");
     }
     n->applied_index = e->index;
     n->applied_term = e->term;
@@ -420,6 +422,14 @@ void cluster_isolate(struct cluster *c, uint64_t id)
 void cluster_heal(struct cluster *c)
 {
     memset(c->cut, 0, sizeof c->cut);
+}
+
+void cluster_snapshot(struct cluster *c, uint64_t id)
+{
+    struct cluster_node *n = &c->nodes[id];
+    struct raft_snapshot_meta meta = {
+        .index = n->applied_index, .term = n->applied_term, .conf = n->conf};
+    raft_set_snapshot(n->raft, &meta);
 }
 
 int cluster_propose(struct cluster *c, uint64_t id, const char *text)

@@ -37,7 +37,8 @@ struct cluster_node {
     uint64_t entry_count;
     bool disk_held;
     struct cluster_write *writes;
-    /* The state machine: one line an entry; it survives a crash. */
+    /* The state machine: one line an entry, "-" for an empty one; it
+     * survives a crash. */
     struct buf applied;
     uint64_t applied_index;
     uint64_t applied_term;
@@ -59,6 +60,7 @@ struct cluster {
     uint32_t net_count;
     uint32_t net_capacity;
     bool cut[CLUSTER_MAX + 1][CLUSTER_MAX + 1]; /* [from][to] */
+    bool images_lost;
     struct buf *trace; /* messages as they are delivered; NULL: none */
     bool notes;        /* and the sentences for the log */
 };
@@ -91,6 +93,9 @@ void cluster_tick(struct cluster *c, uint64_t id, uint32_t ticks);
 void cluster_isolate(struct cluster *c, uint64_t id);
 void cluster_heal(struct cluster *c);
 void cluster_drop_messages(struct cluster *c);
+
+/* An image of what was applied, for followers behind the log. */
+void cluster_snapshot(struct cluster *c, uint64_t id);
 
 int cluster_propose(struct cluster *c, uint64_t id, const char *text);
 int cluster_propose_conf(struct cluster *c, uint64_t id,

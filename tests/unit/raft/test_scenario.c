@@ -151,6 +151,8 @@ static bool disturb(struct play *p, char **w)
         p->c->cut[id][number(w[2])] = true; /* one way */
     } else if (strcmp(w[0], "heal") == 0) {
         cluster_heal(p->c);
+    } else if (strcmp(w[0], "lose-images") == 0) {
+        p->c->images_lost = id;
     } else if (strcmp(w[0], "hold-disk") == 0) {
         p->c->nodes[id].disk_held = true;
     } else if (strcmp(w[0], "free-disk") == 0) {
@@ -173,14 +175,6 @@ static enum raft_conf_change_type change_named(const char *name)
     }
     assert_string_equal(name, "remove");
     return RAFT_CONF_REMOVE_NODE;
-}
-
-static void snapshot(struct play *p, uint64_t id)
-{
-    struct cluster_node *n = &p->c->nodes[id];
-    struct raft_snapshot_meta meta = {
-        .index = n->applied_index, .term = n->applied_term, .conf = n->conf};
-    raft_set_snapshot(n->raft, &meta);
 }
 
 static bool act(struct play *p, char **w)
@@ -211,7 +205,7 @@ static bool act(struct play *p, char **w)
     } else if (strcmp(w[0], "compact") == 0) {
         raft_compact(raft, number(w[2]));
     } else if (strcmp(w[0], "snapshot") == 0) {
-        snapshot(p, id);
+        cluster_snapshot(p->c, id);
     } else {
         return false;
     }
