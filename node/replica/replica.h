@@ -70,6 +70,9 @@ void member_to_json(const struct member *m, bool with_attributes,
 int member_from_json(struct slice json, struct member *ret_member,
                      bool *ret_promote);
 
+/* A JSON array of them, as GET /members answers. ERR_INVALID. */
+int members_from_json(struct slice json, struct members *ret_members);
+
 /* ---- a change of the membership ---- */
 struct member_change {
     enum raft_conf_change_type type;

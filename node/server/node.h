@@ -51,6 +51,7 @@ struct node {
     struct apply *apply;
     struct api *api;
     struct members members;
+    struct members joined; /* what the others said, until the log tells */
     char *cluster_version; /* NULL while undecided */
     struct replica *replica;
     struct pass_hook pass;

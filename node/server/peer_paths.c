@@ -21,12 +21,14 @@ static const char protobuf[] = "application/protobuf";
 void node_members_json(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
+    /* One that has just joined knows of the others from them. */
+    const struct members *ms = n->members.count ? &n->members : &n->joined;
     buf_append_byte(out, '[');
-    for (uint32_t i = 0; i < n->members.count; i++) {
+    for (uint32_t i = 0; i < ms->count; i++) {
         if (i) {
             buf_append_byte(out, ',');
         }
-        member_to_json(&n->members.list[i], true, out);
+        member_to_json(&ms->list[i], true, out);
     }
     buf_append_str(out, "]\n");
 }

@@ -178,8 +178,9 @@ static void start_peers(struct node *n)
                 .ctx = n},
     };
     n->peers = peer_hub_new(&pc);
-    for (uint32_t i = 0; i < n->members.count; i++) {
-        const struct member *m = &n->members.list[i];
+    const struct members *ms = n->members.count ? &n->members : &n->joined;
+    for (uint32_t i = 0; i < ms->count; i++) {
+        const struct member *m = &ms->list[i];
         if (m->id != n->id) {
             peer_hub_put(n->peers, m->id, m->peer_urls, m->peer_url_count);
         }
