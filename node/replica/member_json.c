@@ -120,9 +120,10 @@ static const uint8_t *object_end(const uint8_t *at, const uint8_t *end)
     int depth = 0;
     bool is_text = false;
     for (; at < end; at++) {
-        if (is_text) {
-            at += *at == '\\';
-            is_text = at < end && *at != '"';
+        if (is_text && *at == '\\') {
+            at++;
+        } else if (is_text) {
+            is_text = *at != '"';
         } else if (*at == '"') {
             is_text = true;
         } else if (*at == '{') {
