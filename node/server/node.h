@@ -78,6 +78,7 @@ struct node {
     struct node_publish *publish;
     struct node_install *install; /* an image on its way in */
     uint64_t wal_released;
+    uint64_t offered_index; /* of the snapshot that Raft may send */
 
     uint64_t leader_changes;
     uint64_t proposals_failed;

@@ -76,6 +76,20 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     mvcc_end(n->mvcc, e->index, e->term);
 }
 
+/* What a follower behind the log is sent. It has to reach up to where the
+ * log begins; after an image of our own or a restart there is none yet. */
+static void offer_snapshot(struct node *n)
+{
+    struct raft *raft = replica_raft(n->replica);
+    struct raft_snapshot_meta meta = {
+        .index = mvcc_applied_index(n->mvcc),
+        .term = mvcc_applied_term(n->mvcc),
+        .conf = *raft_conf(raft),
+    };
+    raft_set_snapshot(raft, &meta);
+    n->offered_index = meta.index;
+}
+
 static void compact_log(struct node *n)
 {
     struct raft *raft = replica_raft(n->replica);
@@ -89,13 +103,10 @@ static void compact_log(struct node *n)
     raft_get_status(raft, &now);
     uint64_t slack = keep / 10;
     if (index > now.first_index + slack || index == applied) {
-        struct raft_snapshot_meta meta = {
-            .index = applied,
-            .term = mvcc_applied_term(n->mvcc),
-            .conf = *raft_conf(raft),
-        };
-        raft_set_snapshot(raft, &meta);
+        offer_snapshot(n);
         raft_compact(raft, index);
+    } else if (now.first_index > n->offered_index + 1) {
+        offer_snapshot(n);
     }
 }
 
