@@ -76,6 +76,7 @@ static void reset(struct raft *r, uint64_t term)
         (uint32_t)rng_below(&r->rng, r->config.election_ticks);
     r->transferee = 0;
     r->leaving = false;
+    r->is_called = false;
     r->uncommitted_bytes = 0;
     r->conf_index = 0;
     r->term_first_index = 0;
@@ -229,7 +230,13 @@ static bool conf_change_ahead(const struct raft *r)
 
 void raft_election_start(struct raft *r, bool transfer)
 {
-    if (r->role == RAFT_LEADER || !promotable(r) || conf_change_ahead(r)) {
+    if (r->role == RAFT_LEADER || !promotable(r)) {
+        return;
+    }
+    if (conf_change_ahead(r)) {
+        /* A leader that was removed calls before its removal is applied
+         * here; it may not be heard a second time. */
+        r->is_called |= transfer;
         return;
     }
     raft_note(r, "%" PRIx64 " is starting a new election at term %" PRIu64,
@@ -238,6 +245,14 @@ void raft_election_start(struct raft *r, bool transfer)
         pre_campaign(r);
     } else {
         campaign(r, transfer);
+    }
+}
+
+void raft_election_applied(struct raft *r)
+{
+    if (r->is_called && !conf_change_ahead(r)) {
+        r->is_called = false;
+        raft_election_start(r, true);
     }
 }
 

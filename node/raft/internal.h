@@ -112,6 +112,7 @@ struct raft {
 
     uint64_t transferee;
     bool leaving; /* a leader that was removed: goes on until it is replaced */
+    bool is_called; /* was told to take over, with a conf change to apply */
     uint64_t conf_index; /* no conf change before this is applied */
     uint64_t uncommitted_bytes;
 
@@ -201,6 +202,8 @@ void raft_election_become_follower(struct raft *r, uint64_t term,
 /* A message of this term's leader came. */
 void raft_election_heard(struct raft *r, uint64_t leader);
 void raft_election_start(struct raft *r, bool transfer);
+/* The next entries were applied: an election that had to wait for them. */
+void raft_election_applied(struct raft *r);
 void raft_election_tick(struct raft *r);
 void raft_election_vote_requested(struct raft *r, const struct raft_message *m);
 void raft_election_vote_answered(struct raft *r, const struct raft_message *m);

@@ -175,6 +175,7 @@ void raft_applied(struct raft *r, uint64_t index)
         return;
     }
     l->applied = index;
+    raft_election_applied(r);
     if (r->incoming.index && index >= r->incoming.index) {
         r->incoming.index = 0;
     }
