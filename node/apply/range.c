@@ -37,13 +37,10 @@ bool apply_range_is_index_only(const struct proto_range *r)
 }
 
 /* Bounds are inclusive, 0 is off, negative ones are taken as they are. */
-bool apply_range_passes(const struct proto_range *r,
-                        const struct mvcc_kv *kv)
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv)
 {
-    return (!r->max_mod_revision ||
-            kv->mod_revision <= r->max_mod_revision) &&
-           (!r->min_mod_revision ||
-            kv->mod_revision >= r->min_mod_revision) &&
+    return (!r->max_mod_revision || kv->mod_revision <= r->max_mod_revision) &&
+           (!r->min_mod_revision || kv->mod_revision >= r->min_mod_revision) &&
            (!r->max_create_revision ||
             kv->create_revision <= r->max_create_revision) &&
            (!r->min_create_revision ||
@@ -68,8 +65,7 @@ int apply_range_add(const struct proto_range *r, const struct mvcc_kv *kv,
                     struct buf *body)
 {
     if (r->keys_only) {
-        return add_key(body, kv,
-                       apply_range_is_index_only(r) ? 0 : kv->lease);
+        return add_key(body, kv, apply_range_is_index_only(r) ? 0 : kv->lease);
     }
     return proto_add_message(body, 2, kv->encoded);
 }
@@ -85,10 +81,11 @@ struct step {
     int err;
 };
 
-/* Limit reached: what is left is only counted. */
+/* What is left is only counted, by the index. */
 static bool is_full(const struct apply_range_job *job)
 {
-    return job->range.limit > 0 && job->sent >= job->range.limit;
+    return job->range.count_only ||
+           (job->range.limit > 0 && job->sent >= job->range.limit);
 }
 
 static bool remember(struct step *s, struct slice key)
@@ -110,7 +107,7 @@ static bool visit(void *ctx, const struct mvcc_kv *kv)
     s->seen++;
     if (!s->filtered || apply_range_passes(&job->range, kv)) {
         if (is_full(job)) {
-            job->more = true;
+            job->more = !job->range.count_only;
         } else {
             s->err = apply_range_add(&job->range, kv, s->body);
             job->sent++;
@@ -122,7 +119,8 @@ static bool visit(void *ctx, const struct mvcc_kv *kv)
             }
         }
     }
-    if (s->seen >= APPLY_STEP_KEYS || s->body->size > s->body_max) {
+    int64_t most = is_full(job) ? APPLY_STEP_COUNTS : APPLY_STEP_KEYS;
+    if (s->seen >= most || s->body->size > s->body_max) {
         return remember(s, kv->key);
     }
     return true;
@@ -150,22 +148,11 @@ static int finish(struct apply_range_job *job, struct buf *body)
     return err ? err : proto_add_u64(body, 4, (uint64_t)job->count);
 }
 
-static int count_all(struct apply *a, struct apply_range_job *job)
-{
-    struct mvcc_range range = {
-        .key = job->range.key,
-        .end = job->range.end,
-        .revision = job->range.revision,
-        .count_only = true,
-    };
-    return mvcc_range(a->mvcc, &range, NULL, NULL, &job->count);
-}
-
 int apply_range_begin(struct apply *a, const struct proto_range *range,
                       struct apply_range_job *ret_job)
 {
-    int64_t revision = range->revision > 0 ? range->revision
-                                           : mvcc_txn_revision(a->mvcc);
+    int64_t revision =
+        range->revision > 0 ? range->revision : mvcc_txn_revision(a->mvcc);
     int err = mvcc_check_revision(a->mvcc, revision);
     if (err == 0) {
         *ret_job = (struct apply_range_job){.range = *range};
@@ -186,9 +173,7 @@ int apply_range_step(struct apply *a, struct apply_range_job *job,
         .body_max = body->size + APPLY_STEP_BYTES,
     };
     int err;
-    if (job->range.count_only) {
-        err = count_all(a, job);
-    } else if (apply_range_is_sorted(&job->range)) {
+    if (!job->range.count_only && apply_range_is_sorted(&job->range)) {
         err = apply_range_sorted(a, job, body);
     } else {
         bool was_full = is_full(job);
@@ -234,6 +219,5 @@ int apply_check_range(struct apply *a, const struct proto_range *range)
     if (range->revision > mvcc_revision(a->mvcc)) {
         return ERR_FUTURE;
     }
-    return range->revision < mvcc_compact_revision(a->mvcc) ? ERR_COMPACTED
-                                                            : 0;
+    return range->revision < mvcc_compact_revision(a->mvcc) ? ERR_COMPACTED : 0;
 }

@@ -45,8 +45,7 @@ int apply_alarm(struct apply *a, struct slice message, struct apply_out *out);
 int apply_alarms_load(struct apply *a);
 
 /* range.c */
-bool apply_range_passes(const struct proto_range *r,
-                        const struct mvcc_kv *kv);
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv);
 bool apply_range_is_filtered(const struct proto_range *r);
 /* The answer comes from the index alone. */
 bool apply_range_is_index_only(const struct proto_range *r);
