@@ -16,6 +16,8 @@
 enum {
     NODE_LOG_BYTES_MAX = 32 << 20, /* raft entries kept in memory beyond
                                       what followers need */
+    NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
+                                               wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
     NODE_METHODS_MAX = 64,
 };
@@ -69,6 +71,8 @@ struct node {
     bool flushing;
     bool ready; /* published and the cluster version known */
     bool stopping;
+    bool refused[MEMBERS_MAX]; /* members that named another cluster */
+    bool was_accepted;         /* some peer knew our cluster */
     int exit_status;
     int signal;
     uv_signal_t on_term, on_int;
@@ -101,6 +105,8 @@ void node_flush(struct node *n);
 
 /* rim.c: what the replica asks for */
 void node_replica_rim(struct node *n, struct replica_rim *ret_rim);
+/* What a follower behind the log would get, and what leaves memory. */
+void node_offer_image(struct node *n);
 /* conf.c: a committed membership change */
 void node_apply_conf(struct node *n, const struct raft_entry *e);
 void node_conf_of_members(const struct node *n, struct raft_conf_state *ret);
