@@ -93,6 +93,10 @@ struct api_call {
         } ttl;
         uint64_t target;
         struct {
+            const ProtobufCMessageDescriptor *answer;
+            uint64_t member; /* added or promoted */
+        } reconfig;
+        struct {
             bool physical; /* answer when the records are gone */
             bool applied;
             bool gone;
@@ -167,6 +171,10 @@ bool api_utf8_valid(struct slice s);
 /* API_NO_SPACE, and the alarm is on its way. */
 int api_check_quota(struct api *a, uint64_t cost);
 
+/* ---- cluster.c ---- */
+/* The members as answers carry them, in the arena. */
+Pb__Member **api_members(struct api *a, struct arena *arena);
+
 /* ---- expire.c ---- */
 void api_expire_leases(struct api *a);
 void api_expire_stop(struct api *a);
@@ -195,6 +203,10 @@ void api_keepalive_message(struct grpc_call *call, struct slice message);
 void api_keepalive_half_close(struct grpc_call *call);
 void api_keepalive_end(struct grpc_call *call);
 void api_member_list(struct grpc_call *call, struct slice message);
+void api_member_add(struct grpc_call *call, struct slice message);
+void api_member_remove(struct grpc_call *call, struct slice message);
+void api_member_update(struct grpc_call *call, struct slice message);
+void api_member_promote(struct grpc_call *call, struct slice message);
 void api_status_rpc(struct grpc_call *call, struct slice message);
 void api_alarm_rpc(struct grpc_call *call, struct slice message);
 void api_hash_kv(struct grpc_call *call, struct slice message);

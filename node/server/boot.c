@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "boot.h"
 #include "node.h"
-#include "proto/raft.pb-c.h"
+#include "proto/proto.h"
 
 enum {
     LOCK_WAIT_MS = 5000,
@@ -198,13 +198,8 @@ static struct bytes *add_node_entry(const struct member *m)
 {
     struct buf json = BUF_INIT(1 << 20);
     member_to_json(m, true, &json);
-    Pbr__ConfChange cc = PBR__CONF_CHANGE__INIT;
-    cc.has_type = cc.has_node_id = cc.has_context = 1;
-    cc.type = PBR__CONF_CHANGE_TYPE__ConfChangeAddNode;
-    cc.node_id = m->id;
-    cc.context = (ProtobufCBinaryData){json.size, json.data};
-    struct bytes *data = bytes_new(pbr__conf_change__get_packed_size(&cc));
-    pbr__conf_change__pack(&cc, data->data);
+    struct bytes *data =
+        proto_conf_change(0, RAFT_CONF_ADD_NODE, m->id, buf_slice(&json));
     buf_release(&json);
     return data;
 }
@@ -233,13 +228,6 @@ static int create(struct node *n, struct boot_log *log)
     const struct config *c = n->config;
     struct members ms;
     const char *why = NULL;
-    if (strcmp(c->initial_cluster_state, "existing") == 0) {
-        return refuse("joining a running cluster is not built into this "
-                      "version of cofre yet",
-                      n->paths.wal,
-                      "start with --initial-cluster-state new, or give back "
-                      "the data directory that is missing here");
-    }
     if (access(n->paths.store, F_OK) == 0) {
         return refuse("the store is here but its log is not", n->paths.wal,
                       "put the log back (is --wal-dir right?), or start "
@@ -255,8 +243,14 @@ static int create(struct node *n, struct boot_log *log)
         return ERR_INVALID;
     }
     const struct member *self = find_self(n, &ms);
+    bool joins = strcmp(c->initial_cluster_state, "existing") == 0;
     int err = check_self(n, &ms, self);
-    if (err == 0) {
+    if (err == 0 && joins) {
+        err = boot_join(n, &ms, self);
+    } else if (err == 0) {
+        err = boot_check_learners(n, 0);
+    }
+    if (err == 0 && !joins) {
         n->id = self->id;
         n->cluster_id = ms.cluster_id;
         err = boot_check_lost(n, &ms);
@@ -269,7 +263,7 @@ static int create(struct node *n, struct boot_log *log)
             refuse("cannot create the log", n->paths.wal, wal_error_text());
         }
     }
-    if (err == 0) {
+    if (err == 0 && !joins) {
         write_first_entries(n->wal, &ms, log);
     }
     members_release(&ms);
@@ -390,6 +384,9 @@ int node_boot(struct node *n)
     }
     if (err == 0) {
         err = node_store_open(n);
+    }
+    if (err == 0 && n->config->force_new_cluster) {
+        err = boot_force_new(n, &log);
     }
     if (err == 0) {
         err = start_replica(n, &log);

@@ -79,7 +79,7 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     }
     mvcc_begin(n->mvcc);
     if (e->type != RAFT_ENTRY_NORMAL) {
-        node_apply_conf(n, e);
+        node_apply_conf(n, e, p);
     } else if (replica_status(n->replica)->role == RAFT_LEADER) {
         /* The first entry of a new leader: everything before it is applied,
          * so it may count the leases' time from here. */
