@@ -3,7 +3,7 @@
  * texts from one table, then replica (propose, read) and the store. Also
  * the interceptors. Loop thread only.
  *
- * On the way of a Put: grpc -> api/kv_put.c: checks, entry encoded, ->
+ * On the way of a Put: grpc -> api/kv.c: checks, entry encoded ->
  * replica_propose ... done -> header + body -> grpc_send_bytes.
  */
 #ifndef API_API_H
@@ -75,10 +75,12 @@ void api_set_store(struct api *a, struct mvcc *mvcc, struct kvdb *db);
 const struct grpc_method *api_methods(struct api *a, uint32_t *ret_count);
 /* For grpc_server_config.intercept; ctx is the api. */
 bool api_intercept(void *ctx, struct grpc_call *call);
-/* Every heartbeat: leaderless streams, progress notifications, watch
- * catch-up slices, lease expiry proposals. */
+/* Every heartbeat: ends leaderless streams, asks again for what waits,
+ * proposes the end of expired leases, periodic progress. */
 void api_tick(struct api *a, uint64_t now_ms);
-/* After a pass applied entries: watchers are told (watch_hub has them), */
+/* After a pass applied entries. Proposes nothing itself; a timer of its own
+ * does, in the next turn of the loop. (Watchers were told by
+ * watch_notify(), after each entry.) */
 void api_applied(struct api *a);
 
 /* Promotes a learner as MemberPromote does, for the peer port; `done` once,

@@ -59,6 +59,20 @@ void replica_propose_cancel(struct replica *r, struct replica_proposal *p)
     }
 }
 
+void replica_returned(struct replica *r, struct raft_message *m)
+{
+    for (uint32_t i = 0; i < m->entry_count; i++) {
+        const struct raft_entry *e = &m->entries[i];
+        struct replica_proposal *p =
+            idmap_get(&r->by_id, r->rim.request_id(r->rim.ctx, e));
+        if (p && p->proposed && p->data == NULL) {
+            p->data = bytes_ref(e->data);
+            p->proposed = false;
+        }
+    }
+    raft_message_release(m);
+}
+
 void replica_proposals_retry(struct replica *r)
 {
     list_each(link, next, &r->proposals)

@@ -192,6 +192,9 @@ void replica_installed(struct replica *r,
 
 /* Waits for a leader when there is none. */
 void replica_propose(struct replica *r, struct replica_proposal *p);
+/* A forwarded proposal (MSG_PROP) that surely never left this member: its
+ * proposers wait for a leader again. Takes over the contents. */
+void replica_returned(struct replica *r, struct raft_message *m);
 /* done is not called; the entry may still be applied. */
 void replica_propose_cancel(struct replica *r, struct replica_proposal *p);
 void replica_read(struct replica *r, struct replica_read *rd);

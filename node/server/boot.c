@@ -167,13 +167,14 @@ static int check_self(const struct node *n, const struct members *ms,
 {
     const struct url_list *own = &n->config->initial_advertise_peer_urls;
     if (self == NULL) {
-        log_error("bootstrap failed",
-                  LOG_STR("error", "couldn't find local name in the initial "
-                                   "cluster configuration"),
-                  LOG_STR("name", n->config->name),
+        char *text = mem_printf("couldn't find local name \"%s\" in the "
+                                "initial cluster configuration",
+                                n->config->name);
+        log_error("bootstrap failed", LOG_STR("error", text),
                   LOG_STR("initial-cluster", n->config->initial_cluster),
                   LOG_STR("what-to-do", "include this member's --name in "
                                         "--initial-cluster"));
+        free(text);
         return ERR_INVALID;
     }
     bool same = own->count == self->peer_url_count;
@@ -234,10 +235,11 @@ static int create(struct node *n, struct boot_log *log)
     }
     if (members_parse(c->initial_cluster, c->initial_cluster_token, &ms,
                       &why) != 0) {
-        log_error("bootstrap failed",
-                  LOG_STR("error", "error setting up initial cluster"),
-                  LOG_STR("cause", why),
-                  LOG_STR("initial-cluster", c->initial_cluster));
+        char *text = mem_printf("error setting up initial cluster: initial "
+                                "cluster %s %s",
+                                c->initial_cluster, why);
+        log_error("bootstrap failed", LOG_STR("error", text));
+        free(text);
         return ERR_INVALID;
     }
     const struct member *self = find_self(n, &ms);
@@ -337,7 +339,7 @@ static int start_replica(struct node *n, struct boot_log *log)
                 .check_quorum = true,
                 .message_bytes_max = 1 << 20,
                 .inflight_max = 512,
-                .uncommitted_bytes_max = 1 << 30,
+                .uncommitted_bytes_max = NODE_UNCOMMITTED_BYTES_MAX,
                 .log_bytes_max = NODE_LOG_BYTES_MAX,
                 .seed = loop_now_ns(n->loop) ^ n->id,
             },

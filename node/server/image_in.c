@@ -134,7 +134,6 @@ static void filled(void *ctx)
     log_info("applied snapshot",
              LOG_UINT("incoming-leader-snapshot-index", in->meta.index),
              LOG_UINT("incoming-leader-snapshot-term", in->meta.term));
-    n->offered_index = 0;
     replica_installed(n->replica, &in->meta);
     install_free(in);
 }

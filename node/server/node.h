@@ -16,6 +16,8 @@
 enum {
     NODE_LOG_BYTES_MAX = 32 << 20, /* raft entries kept in memory beyond
                                       what followers need */
+    NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
+                                               wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
     NODE_METHODS_MAX = 64,
 };
@@ -70,6 +72,8 @@ struct node {
     bool flushing;
     bool ready; /* published and the cluster version known */
     bool stopping;
+    bool refused[MEMBERS_MAX]; /* members that named another cluster */
+    bool was_accepted;         /* some peer knew our cluster */
     struct timer *removal;
     int exit_status;
     int signal;
@@ -78,7 +82,6 @@ struct node {
     struct node_publish *publish;
     struct node_install *install; /* an image on its way in */
     uint64_t wal_released;
-    uint64_t offered_index; /* of the snapshot that Raft may send */
 
     uint64_t leader_changes;
     uint64_t proposals_failed;
@@ -104,6 +107,8 @@ void node_flush(struct node *n);
 
 /* rim.c: what the replica asks for */
 void node_replica_rim(struct node *n, struct replica_rim *ret_rim);
+/* What a follower behind the log would get, and what leaves memory. */
+void node_offer_image(struct node *n);
 /* conf.c: a committed membership change; who waits for it (may be NULL)
  * finds in its apply_out what member_change_check() said. */
 void node_apply_conf(struct node *n, const struct raft_entry *e,

@@ -148,6 +148,32 @@ static void peer_snapshot_sent(void *ctx, uint64_t id, bool ok)
     raft_report_snapshot(replica_raft(n->replica), id, ok);
 }
 
+/* One stranger among the peers is its own affair; when a majority names
+ * another cluster and nobody ever knew us, it is our data that are wrong. */
+static void peer_other_cluster(void *ctx, uint64_t id)
+{
+    struct node *n = ctx;
+    uint32_t refusals = 0;
+    for (uint32_t i = 0; i < n->members.count; i++) {
+        uint64_t peer = n->members.list[i].id;
+        n->refused[i] |= peer == id;
+        refusals += n->refused[i];
+        n->was_accepted |= peer != n->id && peer_is_active(n->peers, peer);
+    }
+    if (n->was_accepted || n->stopping || refusals < n->members.count / 2 + 1) {
+        return;
+    }
+    log_error("the peers belong to another cluster than this data directory",
+              LOG_ID("cluster-id", n->cluster_id),
+              LOG_STR("path", n->config->data_dir),
+              LOG_STR("what-to-do",
+                      "give this member the data directory of its own "
+                      "cluster, or the URLs of the cluster of these data"));
+    n->exit_status = 1;
+    n->stopping = true;
+    loop_stop(n->loop);
+}
+
 static bool peer_is_removed(void *ctx, uint64_t id)
 {
     struct node *n = ctx;
@@ -172,6 +198,7 @@ static void start_peers(struct node *n)
                 .snapshot_sent = peer_snapshot_sent,
                 .removed = node_removed,
                 .is_removed = peer_is_removed,
+                .other_cluster = peer_other_cluster,
                 .members_json = node_members_json,
                 .version_json = node_version_json,
                 .request = node_peer_request,
@@ -400,6 +427,7 @@ static void start_time(struct node *n)
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
     /* The first entries of a new member name the members: apply them. */
     replica_pass(n->replica, loop_now_ms(n->loop));
+    node_offer_image(n);
     struct raft_conf_state conf;
     node_conf_of_members(n, &conf);
     if (members_is_removed(&n->members, n->id)) {
