@@ -154,7 +154,7 @@ static void root_groups(const struct cli_command *c, struct buf *out)
 {
     static const char *const groups[] = {
         "Key-value commands", "Cluster maintenance commands",
-        "Authentication commands", "Utility commands"};
+        "Concurrency commands", "Authentication commands", "Utility commands"};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         if (has_group(c, groups[i])) {
             buf_printf(out, "\n%s\n", groups[i]);

@@ -124,13 +124,30 @@ static const struct cli_command help = {
 const struct cli_command cli_root = {
     .name = "",
     .summary = "Command line of a cofre (or etcd) cluster.",
-    .children =
-        (const struct cli_command *const[]){
-            &get,       &put,       &del,           &txn,          &compaction,
-            &cli_alarm, &defrag,    &cli_endpoint,  &move_leader,  &watch,
-            &version,   &cli_lease, &cli_member,    &cli_snapshot, &cli_auth,
-            &cli_user,  &cli_role,  &cli_downgrade, &options,      &help,
-            NULL},
+    .children = (const struct cli_command *const[]){&get,
+                                                    &put,
+                                                    &del,
+                                                    &txn,
+                                                    &compaction,
+                                                    &cli_alarm,
+                                                    &defrag,
+                                                    &cli_endpoint,
+                                                    &move_leader,
+                                                    &watch,
+                                                    &version,
+                                                    &cli_lease,
+                                                    &cli_member,
+                                                    &cli_snapshot,
+                                                    &cli_auth,
+                                                    &cli_user,
+                                                    &cli_role,
+                                                    &cli_downgrade,
+                                                    &options,
+                                                    &help,
+                                                    &cli_lock,
+                                                    &cli_elect,
+                                                    &cli_make_mirror,
+                                                    NULL},
 };
 
 /* The version of the command line that this one stands in for; scripts
