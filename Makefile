@@ -44,8 +44,8 @@ CFLAGS_tsan := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_tsan := -fsanitize=thread
 
 NODE_LIBS := -L$(BUILD)/deps/lib -lnghttp2 -lprotobuf-c -llmdb -lmicrohttpd -ljansson -lyaml -lz -lssl -lcrypto \
-             -lcrypt -l:libuv_a.a -lpthread -ldl -lrt
-CLIENT_LIBS := -lnghttp2 -lprotobuf-c -llmdb -ljansson -lz -lssl -lcrypto -l:libuv_a.a -lpthread -ldl -lrt
+             -lcrypt -l:libuv_a.a -lpthread -lm -ldl -lrt
+CLIENT_LIBS := -lnghttp2 -lprotobuf-c -llmdb -ljansson -lz -lssl -lcrypto -l:libuv_a.a -lpthread -lm -ldl -lrt
 
 PROTOS := $(wildcard node/proto/*.proto)
 GEN_H := $(patsubst node/proto/%.proto,$(BUILD)/gen/proto/%.pb-c.h,$(PROTOS))

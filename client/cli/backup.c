@@ -300,6 +300,14 @@ static const struct cli_command utl_version = {
     .parent = &cli_utl_root,
     .run = cli_run_version,
 };
+static const struct cli_command utl_completion = {
+    .name = "completion",
+    .arguments = "[bash|zsh]",
+    .summary = "Prints a script that completes commands in a shell",
+    .group = "Utility commands",
+    .parent = &cli_utl_root,
+    .run = cli_run_completion,
+};
 static const struct cli_command utl_options = {
     .name = "options",
     .summary = "Shows the global flags",
@@ -319,7 +327,8 @@ const struct cli_command cli_utl_root = {
     .name = "",
     .summary = "What can be done with the files of an etcd or cofre, without "
                "a server.",
-    .children = (const struct cli_command *const[]){&utl_snapshot, &utl_hashkv,
-                                                    &utl_version, &utl_options,
-                                                    &utl_help, NULL},
+    .children =
+        (const struct cli_command *const[]){&utl_snapshot, &utl_hashkv,
+                                            &utl_version, &utl_completion,
+                                            &utl_options, &utl_help, NULL},
 };

@@ -124,7 +124,7 @@ static void run_lock(struct cli *x, int argc, char **argv)
     static struct cli_session s;
     struct cofre_reply *reply = NULL;
     if (argc < 1) {
-        cli_exit(CLI_EXIT_BAD_ARGS, "lock takes one lock name argument and an "
+        cli_exit(CLI_EXIT_BAD_ARGS, "lock takes a lock name argument and an "
                                     "optional command to execute");
     }
     cli_begin(x, ALL_BUT_TABLE);

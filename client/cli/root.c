@@ -147,6 +147,8 @@ const struct cli_command cli_root = {
                                                     &cli_lock,
                                                     &cli_elect,
                                                     &cli_make_mirror,
+                                                    &cli_check,
+                                                    &cli_completion,
                                                     NULL},
 };
 

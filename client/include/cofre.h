@@ -103,6 +103,11 @@ int cofre_login(struct cofre *c);
 int cofre_error_code(const struct cofre *c);
 const char *cofre_error_text(const struct cofre *c);
 void cofre_set_call_timeout(struct cofre *c, uint64_t timeout_ms);
+/* Instead of the configuration's on_failed; NULL: nobody is told. */
+void cofre_set_failed(struct cofre *c,
+                      void (*on_failed)(void *ctx,
+                                        const struct cofre_failure *f),
+                      void *ctx);
 
 /* ---- answers ---- */
 struct cofre_kv {

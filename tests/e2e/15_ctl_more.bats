@@ -172,3 +172,58 @@ ends() { # pid status
     cluster_stop
     DIR=$there
 }
+
+@test "check perf: ended by a signal, it tells what it saw and cleans up" {
+    keep perf check perf
+    wait_for 5 eval '[ "$(key_count /etcdctl-check-perf/)" -gt 100 ]'
+    kill -INT "$PID"
+    wait "$PID" || true
+    grep -E '^(0|1|2) / 60 \[' "$OUT/perf"
+    grep -E '(PASS: Throughput is|FAIL: Throughput too low:) [0-9]+ writes/s$' \
+        "$OUT/perf"
+    grep -E '(PASS: Slowest request took|too long:) [0-9.]+s$' "$OUT/perf"
+    grep -E '^(PASS|FAIL)$' "$OUT/perf"
+    is 0 "$(key_count /etcdctl-check-perf/)"
+    ctl put /etcdctl-check-perf/mine 1
+    run ctl check perf
+    is 3 "$status"
+    has "$output" 'Error: prefix "/etcdctl-check-perf/" has keys.'
+    is 1 "$(key_count /etcdctl-check-perf/)"
+    run ctl check perf --load foo
+    is 4 "$status"
+    is "Error: unknown load option foo" "$output"
+}
+
+@test "check datascale: memory by the metrics" {
+    run --separate-stderr ctl check datascale
+    is 0 "$status"
+    is "Start data scale check for work load [10000 key-value pairs, 1024 \
+bytes per key-value, 50 concurrent clients]." "${lines[0]}"
+    [[ ${lines[1]} =~ ^PASS:\ Approximate\ system\ memory\ used\ :\ -?[0-9.]+\ MB\.$ ]]
+    # shellcheck disable=SC2154 # bats sets it
+    has "$stderr" "10000 / 10000 [----"
+    has "$stderr" "-] 100.00% "
+    is 0 "$(key_count /etcdctl-check-datascale/)"
+}
+
+@test "completion: the shell's words" {
+    run bash -c 'source <("$COFRECTL" completion bash)
+        complete_words() {
+            COMP_WORDS=("$@")
+            COMP_CWORD=$(($# - 1))
+            _cofrectl
+            echo "${COMPREPLY[*]}"
+        }
+        complete_words cofrectl member l
+        complete_words cofrectl --hex get --pre
+        complete_words cofrectl snapshot re'
+    is "list --prefix restore" "$(xargs <<<"$output")"
+    run "$COFRECTL" completion
+    is 1 "$status"
+    has "$output" "Error: accepts 1 arg(s), received 0"
+    run "$COFRECTL" completion foo
+    is 1 "$status"
+    if command -v zsh >/dev/null; then
+        "$COFRECTL" completion zsh | zsh -n
+    fi
+}
