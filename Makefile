@@ -8,7 +8,7 @@ V ?= $(shell cat VERSION)
 CC ?= gcc
 
 # Layers: a module may include the doors of the modules named here, and of base always.
-MODULES := base proto raft wal image kvdb net h2 grpc mvcc lease auth watch apply peer replica api admin server
+MODULES := base proto raft wal image kvdb net h2 grpc mvcc lease auth watch apply peer replica restore api admin server
 USES_base :=
 USES_proto :=
 USES_raft :=
@@ -25,11 +25,12 @@ USES_watch := proto mvcc
 USES_apply := proto mvcc lease auth kvdb
 USES_peer := proto net raft image
 USES_replica := raft
+USES_restore := image kvdb mvcc wal replica
 USES_api := proto net grpc kvdb image mvcc lease auth watch apply replica
 USES_admin :=
 USES_server := $(filter-out server,$(MODULES))
 USES_client := net h2 grpc proto image
-USES_cli := $(USES_client) client
+USES_cli := $(USES_client) client restore
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter -Wno-missing-field-initializers
@@ -43,8 +44,8 @@ CFLAGS_tsan := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_tsan := -fsanitize=thread
 
 NODE_LIBS := -L$(BUILD)/deps/lib -lnghttp2 -lprotobuf-c -llmdb -lmicrohttpd -ljansson -lyaml -lz -lssl -lcrypto \
-             -lcrypt -l:libuv_a.a -lpthread -ldl -lrt
-CLIENT_LIBS := -lnghttp2 -lprotobuf-c -ljansson -lz -lssl -lcrypto -l:libuv_a.a -lpthread -ldl -lrt
+             -lcrypt -l:libuv_a.a -lpthread -lm -ldl -lrt
+CLIENT_LIBS := -lnghttp2 -lprotobuf-c -llmdb -ljansson -lz -lssl -lcrypto -l:libuv_a.a -lpthread -lm -ldl -lrt
 
 PROTOS := $(wildcard node/proto/*.proto)
 GEN_H := $(patsubst node/proto/%.proto,$(BUILD)/gen/proto/%.pb-c.h,$(PROTOS))

@@ -98,6 +98,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_root;
+/* The commands that need no server, where the program is called etcdutl. */
+extern const struct cli_command cli_utl_root;
 
 /* The command that the words name; those words are taken out of argv. A
  * word that no child of a group answers to stays. */
@@ -133,6 +135,8 @@ enum cli_format {
 
 struct cli {
     const char *program; /* cofrectl, or the name it is called by */
+    const struct cli_command *root;
+    const struct cli_flag *global; /* flags that every command takes */
     const struct cli_command *command;
     struct cli_flags flags;
     enum cli_format format;
@@ -153,6 +157,7 @@ void cli_run_version(struct cli *x, int argc, char **argv);
 
 /* ---- env.c ---- */
 extern const struct cli_flag cli_global_flags[];
+extern const struct cli_flag cli_utl_flags[]; /* of etcdutl */
 /* Reads the environment into the global flags; ends the process where a
  * flag says the same thing. */
 void cli_env_apply(struct cli *x);
@@ -164,6 +169,8 @@ const char *cli_env_get(const char *name);
  * ignores --write-out. */
 enum { CLI_TEXT_ONLY = 0 };
 void cli_begin(struct cli *x, unsigned formats);
+/* For a command that asks no server. */
+void cli_begin_local(struct cli *x, unsigned formats);
 /* Opens and logs in; ends the process where that fails. `timed`: calls end
  * after --command-timeout. */
 struct cofre *cli_connect(struct cli *x, bool timed);
@@ -317,10 +324,19 @@ extern const struct cli_command cli_member;
 extern const struct cli_command cli_endpoint;
 extern const struct cli_command cli_alarm;
 extern const struct cli_command cli_snapshot;
+extern const struct cli_command cli_snapshot_status;
+extern const struct cli_command cli_snapshot_restore;
+extern const struct cli_command cli_snapshot_hashkv;
 extern const struct cli_command cli_auth;
 extern const struct cli_command cli_user;
 extern const struct cli_command cli_role;
 extern const struct cli_command cli_downgrade;
+extern const struct cli_command cli_lock;
+extern const struct cli_command cli_elect;
+extern const struct cli_command cli_make_mirror;
+extern const struct cli_command cli_check;
+extern const struct cli_command cli_completion;
+void cli_run_completion(struct cli *x, int argc, char **argv);
 void cli_run_defrag(struct cli *x, int argc, char **argv);
 void cli_run_move_leader(struct cli *x, int argc, char **argv);
 extern const struct cli_flag cli_cluster_flag[];

@@ -84,21 +84,34 @@ static void check_transport(struct cli *x)
     }
 }
 
-void cli_begin(struct cli *x, unsigned formats)
+static void choose_format(struct cli *x, unsigned formats)
 {
-    cli_env_apply(x);
-    if (cli_flags_bool(&x->flags, "debug")) {
-        tell_flags(x);
-    }
     x->format = read_format(x);
-    x->hex = cli_flags_bool(&x->flags, "hex");
     if (formats == CLI_TEXT_ONLY) {
         x->format = CLI_SIMPLE;
     } else if (!(x->format & formats)) {
         cli_exit(CLI_EXIT_BAD_FEATURE, "%s not supported as output format",
                  cli_flags_text(&x->flags, "write-out"));
     }
+}
+
+void cli_begin(struct cli *x, unsigned formats)
+{
+    cli_env_apply(x);
+    if (cli_flags_bool(&x->flags, "debug")) {
+        tell_flags(x);
+    }
+    choose_format(x, formats);
+    x->hex = cli_flags_bool(&x->flags, "hex");
     check_transport(x);
+}
+
+void cli_begin_local(struct cli *x, unsigned formats)
+{
+    if (x->global == cli_global_flags) {
+        cli_env_apply(x);
+    }
+    choose_format(x, formats);
 }
 
 static void log_failure(void *ctx, const struct cofre_failure *f)

@@ -140,14 +140,26 @@ static void children(const struct cli_command *c, const char *group,
     }
 }
 
+static bool has_group(const struct cli_command *c, const char *group)
+{
+    for (size_t i = 0; c->children[i]; i++) {
+        if (strcmp(c->children[i]->group, group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void root_groups(const struct cli_command *c, struct buf *out)
 {
     static const char *const groups[] = {
         "Key-value commands", "Cluster maintenance commands",
-        "Authentication commands", "Utility commands"};
+        "Concurrency commands", "Authentication commands", "Utility commands"};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        buf_printf(out, "\n%s\n", groups[i]);
-        children(c, groups[i], out);
+        if (has_group(c, groups[i])) {
+            buf_printf(out, "\n%s\n", groups[i]);
+            children(c, groups[i], out);
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli.h"
-#include "net/net.h"
 
 enum { ALL_BUT_TABLE = CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF };
 
@@ -221,19 +220,12 @@ struct renewal {
     int64_t ttl_s; /* of the last answer; 0: the lease is gone */
 };
 
-static bool take_renewal(void *ctx, const ProtobufCMessage *message)
+static void print_renewal(struct cli *x, const Pb__LeaseKeepAliveResponse *m)
 {
-    struct renewal *r = ctx;
-    const Pb__LeaseKeepAliveResponse *m =
-        (const Pb__LeaseKeepAliveResponse *)(const void *)message;
     char rest[96];
-    r->ttl_s = m->ttl;
-    if (m->ttl <= 0) {
-        return false;
-    }
-    switch (r->x->format) {
+    switch (x->format) {
     case CLI_FIELDS:
-        cli_fields_header(r->x, m->header);
+        cli_fields_header(x, m->header);
         cli_field_i64("ID", m->id);
         cli_field_i64("TTL", m->ttl);
         break;
@@ -250,64 +242,72 @@ static bool take_renewal(void *ctx, const ProtobufCMessage *message)
                (uint64_t)m->id, m->ttl);
     }
     fflush(stdout);
+}
+
+/* --once */
+static bool take_renewal(void *ctx, const ProtobufCMessage *message)
+{
+    struct renewal *r = ctx;
+    const Pb__LeaseKeepAliveResponse *m =
+        (const Pb__LeaseKeepAliveResponse *)(const void *)message;
+    r->ttl_s = m->ttl;
+    if (m->ttl > 0) {
+        print_renewal(r->x, m);
+    }
     return false;
 }
 
-static void stop_waiting(void *ctx)
+static void renewed(void *ctx, const ProtobufCMessage *m, int64_t ttl_s)
 {
-    cofre_stop(ctx);
+    struct renewal *r = ctx;
+    print_renewal(r->x, (const Pb__LeaseKeepAliveResponse *)(const void *)m);
 }
 
-static void wait_ms(struct cofre *c, uint64_t ms)
+static void not_renewed(void *ctx, int code, const char *text)
 {
-    struct timer *t = timer_new(cofre_loop(c), stop_waiting, c);
-    timer_start(t, ms, 0);
-    cofre_run(c);
-    timer_free(t);
+    struct renewal *r = ctx;
+    cofre_stop(r->x->client);
 }
 
-enum { RENEWAL_TRY_MS = 500 };
+static void renew_once(struct cli *x, int64_t id)
+{
+    struct renewal r = {.x = x};
+    Pb__LeaseKeepAliveRequest request;
+    pb__lease_keep_alive_request__init(&request);
+    request.id = id;
+    int code = cofre_stream(
+        x->client, "/etcdserverpb.Lease/LeaseKeepAlive", &request.base, false,
+        true, &pb__lease_keep_alive_response__descriptor, take_renewal, &r);
+    if (code != COFRE_OK) {
+        cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
+                 cli_error_text(x->client, &x->flags.arena));
+    }
+    if (r.ttl_s <= 0) {
+        cli_exit(CLI_EXIT_BAD_CONNECTION,
+                 "etcdserver: requested lease not found");
+    }
+}
 
 static void run_keep_alive(struct cli *x, int argc, char **argv)
 {
     struct renewal r = {.x = x};
-    Pb__LeaseKeepAliveRequest request;
     if (argc != 1) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "lease keep-alive command needs lease ID as argument");
     }
-    pb__lease_keep_alive_request__init(&request);
-    request.id = read_lease_id(x, argv[0]);
+    int64_t id = read_lease_id(x, argv[0]);
     bool once = cli_flags_bool(&x->flags, "once");
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, once);
-    for (;;) {
-        int code = cofre_stream(x->client,
-                                "/etcdserverpb.Lease/"
-                                "LeaseKeepAlive",
-                                &request.base, false, once,
-                                &pb__lease_keep_alive_response__descriptor,
-                                take_renewal, &r);
-        if (once && code != COFRE_OK) {
-            cli_exit(CLI_EXIT_BAD_CONNECTION, "%s",
-                     cli_error_text(x->client, &x->flags.arena));
-        }
-        if (once && r.ttl_s <= 0) {
-            cli_exit(CLI_EXIT_BAD_CONNECTION,
-                     "etcdserver: requested lease not found");
-        }
-        if (once) {
-            return;
-        }
-        bool is_over = code != COFRE_OK && code != COFRE_UNAVAILABLE &&
-                       code != COFRE_INTERNAL;
-        if (is_over || (code == COFRE_OK && r.ttl_s <= 0)) {
-            break;
-        }
-        wait_ms(x->client, code == COFRE_OK ? (uint64_t)r.ttl_s * 1000 / 3
-                                            : RENEWAL_TRY_MS);
+    if (once) {
+        renew_once(x, id);
+        return;
     }
-    printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)request.id);
+    struct cofre_keeper *k =
+        cofre_keeper_new(x->client, id, 0, renewed, not_renewed, &r);
+    cofre_run(x->client);
+    cofre_keeper_free(k);
+    printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)id);
 }
 
 static const struct cli_flag time_to_live_flags[] = {

@@ -124,13 +124,32 @@ static const struct cli_command help = {
 const struct cli_command cli_root = {
     .name = "",
     .summary = "Command line of a cofre (or etcd) cluster.",
-    .children =
-        (const struct cli_command *const[]){
-            &get,       &put,       &del,           &txn,          &compaction,
-            &cli_alarm, &defrag,    &cli_endpoint,  &move_leader,  &watch,
-            &version,   &cli_lease, &cli_member,    &cli_snapshot, &cli_auth,
-            &cli_user,  &cli_role,  &cli_downgrade, &options,      &help,
-            NULL},
+    .children = (const struct cli_command *const[]){&get,
+                                                    &put,
+                                                    &del,
+                                                    &txn,
+                                                    &compaction,
+                                                    &cli_alarm,
+                                                    &defrag,
+                                                    &cli_endpoint,
+                                                    &move_leader,
+                                                    &watch,
+                                                    &version,
+                                                    &cli_lease,
+                                                    &cli_member,
+                                                    &cli_snapshot,
+                                                    &cli_auth,
+                                                    &cli_user,
+                                                    &cli_role,
+                                                    &cli_downgrade,
+                                                    &options,
+                                                    &help,
+                                                    &cli_lock,
+                                                    &cli_elect,
+                                                    &cli_make_mirror,
+                                                    &cli_check,
+                                                    &cli_completion,
+                                                    NULL},
 };
 
 /* The version of the command line that this one stands in for; scripts
@@ -139,7 +158,7 @@ const struct cli_command cli_root = {
 
 void cli_run_version(struct cli *x, int argc, char **argv)
 {
-    bool stands_in = strcmp(x->program, "etcdctl") == 0;
+    bool stands_in = strncmp(x->program, "etcd", 4) == 0;
     printf("%s version: %s\nAPI version: 3.7\n", x->program,
            stands_in ? MANNER_VERSION : COFRE_VERSION);
 }
@@ -149,7 +168,7 @@ void cli_run_options(struct cli *x, int argc, char **argv)
     struct buf out = BUF_INIT(1 << 20);
     buf_append_str(&out, "The following options can be passed to any "
                          "command:\n\n");
-    cli_help_flags(cli_global_flags, false, "", &out);
+    cli_help_flags(x->global, false, "", &out);
     cli_print_buf(&out);
 }
 
@@ -172,10 +191,10 @@ void cli_run_help(struct cli *x, int argc, char **argv)
 {
     char *topic = argc > 0 ? argv[0] : NULL;
     const struct cli_command *c =
-        cli_tree_find(&cli_root, cli_global_flags, &argc, argv);
+        cli_tree_find(x->root, x->global, &argc, argv);
     if (argc > 0 && !c->parent) {
         fprintf(stderr, "Unknown help topic [`%s`]\n", topic);
-        print_usage(x, &cli_root);
+        print_usage(x, x->root);
         return;
     }
     print_help(x, c);
@@ -187,7 +206,7 @@ _Noreturn static void unknown_command(struct cli *x, const char *word)
     buf_append_str(&out, "Error: unknown command ");
     cli_quote(&out, slice_str(word));
     buf_printf(&out, " for \"%s\"\n", x->program);
-    cli_tree_suggest(&cli_root, word, &out);
+    cli_tree_suggest(x->root, word, &out);
     buf_printf(&out, "Run '%s --help' for usage.\n", x->program);
     fprintf(stderr, "%.*s", (int)out.size, (char *)out.data);
     buf_release(&out);
@@ -199,16 +218,16 @@ void cli_root_run(struct cli *x, int argc, char **argv)
     static const struct cli_flag help_flag[] = {
         {"help", CLI_FLAG_BOOL, "false", "", 'h'}, {NULL}};
     const struct cli_command *c =
-        cli_tree_find(&cli_root, cli_global_flags, &argc, argv);
+        cli_tree_find(x->root, x->global, &argc, argv);
     if (!c->parent) {
-        int at = cli_tree_word(cli_global_flags, argc, argv);
+        int at = cli_tree_word(x->global, argc, argv);
         if (at >= 0) {
             unknown_command(x, argv[at]);
         }
     }
     x->command = c;
     cli_flags_add(&x->flags, c->flags);
-    cli_flags_add(&x->flags, cli_global_flags);
+    cli_flags_add(&x->flags, x->global);
     cli_flags_add(&x->flags, help_flag);
     const char *error = cli_flags_parse(&x->flags, &argc, argv);
     if (error) {

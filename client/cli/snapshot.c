@@ -130,4 +130,6 @@ const struct cli_command cli_snapshot = {
     .summary = "Commands for snapshots",
     .group = "Cluster maintenance commands",
     .parent = &cli_root,
-    .children = (const struct cli_command *const[]){&save, NULL}};
+    .children = (const struct cli_command *const[]){
+        &save, &cli_snapshot_status, &cli_snapshot_restore,
+        &cli_snapshot_hashkv, NULL}};

@@ -103,6 +103,11 @@ int cofre_login(struct cofre *c);
 int cofre_error_code(const struct cofre *c);
 const char *cofre_error_text(const struct cofre *c);
 void cofre_set_call_timeout(struct cofre *c, uint64_t timeout_ms);
+/* Instead of the configuration's on_failed; NULL: nobody is told. */
+void cofre_set_failed(struct cofre *c,
+                      void (*on_failed)(void *ctx,
+                                        const struct cofre_failure *f),
+                      void *ctx);
 
 /* ---- answers ---- */
 struct cofre_kv {
@@ -266,6 +271,20 @@ int cofre_lease_grant(struct cofre *c, int64_t ttl_s, int64_t id,
 int cofre_lease_revoke(struct cofre *c, int64_t id);
 /* Once. *ret_ttl_s 0: there is no such lease. */
 int cofre_lease_keep_alive(struct cofre *c, int64_t id, int64_t *ret_ttl_s);
+/* Again and again over one stream, a third of its TTL apart, while
+ * cofre_run() or any call runs. `ttl_s`: how long it can be thought to live
+ * without an answer (0: not known). `on_over`, once: it is gone
+ * (COFRE_NOT_FOUND), no server said a word in its time
+ * (COFRE_DEADLINE_EXCEEDED), or it may not be kept; the loop is stopped
+ * then. */
+struct cofre_keeper;
+struct cofre_keeper *
+cofre_keeper_new(struct cofre *c, int64_t id, int64_t ttl_s,
+                 void (*on_answer)(void *ctx, const struct ProtobufCMessage *m,
+                                   int64_t ttl_s),
+                 void (*on_over)(void *ctx, int code, const char *text),
+                 void *ctx);
+void cofre_keeper_free(struct cofre_keeper *k); /* NULL is fine */
 /* *ret_ttl_s is -1 for a lease that is not there. */
 int cofre_lease_time_to_live(struct cofre *c, int64_t id, int64_t *ret_ttl_s,
                              int64_t *ret_granted_ttl_s);

@@ -206,6 +206,9 @@ void cofre_close(struct cofre *c)
 
 struct grpc_channel *client_channel(struct cofre *c, size_t index)
 {
+    /* The caller may have been elsewhere for long: what is started now must
+     * not be timed by the clock of then. */
+    uv_update_time(loop_uv(c->loop));
     struct client_endpoint *e = &c->endpoints[index];
     if (!e->channel) {
         /* One that is reached but silent must leave the others their time. */
@@ -230,6 +233,15 @@ size_t cofre_endpoint_count(const struct cofre *c)
 const char *cofre_endpoint(const struct cofre *c, size_t index)
 {
     return c->endpoints[index].text;
+}
+
+void cofre_set_failed(struct cofre *c,
+                      void (*on_failed)(void *ctx,
+                                        const struct cofre_failure *f),
+                      void *ctx)
+{
+    c->on_failed = on_failed;
+    c->ctx = ctx;
 }
 
 void cofre_set_call_timeout(struct cofre *c, uint64_t timeout_ms)

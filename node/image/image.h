@@ -71,6 +71,12 @@ const char *image_error_text(void);
 int image_reader_open(const char *path, struct image_reader **ret_reader);
 void image_reader_close(struct image_reader *r);
 
+/* Bytes of the image by its header; the file may be longer. */
+uint64_t image_reader_bytes(const struct image_reader *r);
+/* The name of the i-th bucket, in the image's order; borrowed. */
+uint32_t image_reader_bucket_count(const struct image_reader *r);
+const char *image_reader_bucket_name(const struct image_reader *r, uint32_t i);
+
 /* Goes to the start of a bucket; ERR_NOT_FOUND when there is none of that
  * name, ERR_CORRUPT, ERR_IO. In any order, and again. */
 int image_reader_bucket(struct image_reader *r, const char *name);

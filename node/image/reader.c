@@ -296,9 +296,11 @@ static int add_bucket(struct image_reader *r, const struct image_element *e)
         mem_realloc(r->buckets, (r->bucket_count + 1) * sizeof *r->buckets);
     struct bucket *b = &r->buckets[r->bucket_count++];
     *b = (struct bucket){0};
-    buf_init(&b->name, IMAGE_KEY_SIZE_MAX);
+    buf_init(&b->name, IMAGE_KEY_SIZE_MAX + 1);
     buf_init(&b->value, e->value.size);
     buf_append_slice(&b->name, e->key);
+    buf_append_byte(&b->name, 0);
+    b->name.size--; /* a text, too */
     buf_append_slice(&b->value, e->value);
     return 0;
 }
@@ -373,6 +375,21 @@ void image_reader_close(struct image_reader *r)
         close(r->fd);
     }
     free(r);
+}
+
+uint64_t image_reader_bytes(const struct image_reader *r)
+{
+    return r->meta.high_water * r->meta.page_size;
+}
+
+uint32_t image_reader_bucket_count(const struct image_reader *r)
+{
+    return r->bucket_count;
+}
+
+const char *image_reader_bucket_name(const struct image_reader *r, uint32_t i)
+{
+    return (const char *)r->buckets[i].name.data;
 }
 
 /* --- reading --- */

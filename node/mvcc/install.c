@@ -55,6 +55,9 @@ struct install {
     struct mvcc_flush_step flush;
     bool image_ended;
     struct mvcc_state state;
+    const struct mvcc_restore *restore; /* NULL: as the image says */
+    int64_t last_main;                  /* of the image's records */
+    int64_t compacted;                  /* by the restore; 0: not */
     int err;
 };
 
@@ -165,8 +168,33 @@ static int add_record(struct install *in, struct slice rev,
                                      .tombstone = tombstone,
                                      .prev_leased = tombstone || kv.version > 1,
                                  });
+    in->last_main = main;
     if (main > in->state.revision) {
         in->state.revision = main;
+    }
+    return 0;
+}
+
+/* A record without a key, behind the last one, as etcd's tools write it (the
+ * hash is theirs): what clients of the old cluster have seen beyond the
+ * image is then below every new revision. */
+static int raise_revision(struct install *in)
+{
+    int64_t by = in->restore ? in->restore->bump_revision : 0;
+    if (by <= 0) {
+        return 0;
+    }
+    if (by > INT64_MAX - in->last_main) {
+        return ERR_TOO_LARGE;
+    }
+    struct mvcc_rec rec = {
+        .record = bytes_new(0),
+        .main = in->last_main + by,
+    };
+    mvcc_delta_append(in->delta, &rec);
+    in->compacted = rec.main;
+    if (rec.main > in->state.revision) {
+        in->state.revision = rec.main;
     }
     return 0;
 }
@@ -184,6 +212,12 @@ static int fill(struct install *in)
             err = add_record(in, key, value);
         }
         if (err != 0 && !in->image_ended) {
+            return err;
+        }
+    }
+    if (in->image_ended) {
+        int err = raise_revision(in);
+        if (err != 0) {
             return err;
         }
     }
@@ -221,8 +255,31 @@ static int meta_u64(struct install *in, MDB_txn *txn, const char *row,
     return 0;
 }
 
+/* Everything up to the raised revision is gone; the store finishes it when
+ * it is opened. */
+static int mark_compacted(struct install *in, MDB_txn *txn)
+{
+    uint8_t revision[MVCC_IMAGE_TOMBSTONE_SIZE];
+    size_t size = mvcc_image_rev_encode(in->compacted, 0, false, revision);
+    MDB_val k = {sizeof MVCC_ROW_SCHEDULED - 1,
+                 (void *)(uintptr_t)MVCC_ROW_SCHEDULED};
+    MDB_val v = {size, revision};
+    return kvdb_err(mdb_put(txn, in->tables.meta, &k, &v, 0));
+}
+
+static int write_restored(struct install *in, MDB_txn *txn)
+{
+    in->state.index = in->restore->index;
+    in->state.term = in->restore->term;
+    int err = in->compacted ? mark_compacted(in, txn) : 0;
+    return err ? err : mvcc_state_write(txn, &in->tables, &in->state);
+}
+
 static int write_state(struct install *in, MDB_txn *txn)
 {
+    if (in->restore) {
+        return write_restored(in, txn);
+    }
     int err = meta_u64(in, txn, "consistent_index", &in->state.index);
     if (err == 0) {
         err = meta_u64(in, txn, "term", &in->state.term);
@@ -262,13 +319,16 @@ static void install_done(struct kvdb_job *job, int err)
 }
 
 static int install_into(struct kvdb *db, struct image_reader *reader,
-                        uint64_t least_index, struct mvcc_state *ret_state)
+                        uint64_t least_index,
+                        const struct mvcc_restore *restore,
+                        struct mvcc_state *ret_state)
 {
     struct install in = {
         .job = {.run = install_run, .done = install_done},
         .db = db,
         .reader = reader,
         .least_index = least_index,
+        .restore = restore,
         .state = {.revision = 1},
     };
     mvcc_tables_init(&in.tables, db);
@@ -288,8 +348,9 @@ static void remove_lock_file(const char *db_path)
     free(lock_path);
 }
 
-int mvcc_install(const char *image_path, const char *db_path,
-                 uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term)
+static int install(const char *image_path, const char *db_path,
+                   uint64_t least_index, const struct mvcc_restore *restore,
+                   struct mvcc_state *ret_state)
 {
     if (access(db_path, F_OK) == 0) {
         return ERR_EXISTS;
@@ -300,11 +361,10 @@ int mvcc_install(const char *image_path, const char *db_path,
         return err;
     }
     struct kvdb *db = NULL;
-    struct mvcc_state state;
     struct kvdb_config config = {.path = db_path, .no_fsync = true};
     err = kvdb_open(&config, &db);
     if (err == 0) {
-        err = install_into(db, reader, least_index, &state);
+        err = install_into(db, reader, least_index, restore, ret_state);
     }
     if (err == 0) {
         MDB_env *env = mdb_txn_env(kvdb_reader(db));
@@ -315,9 +375,29 @@ int mvcc_install(const char *image_path, const char *db_path,
     remove_lock_file(db_path);
     if (err != 0) {
         unlink(db_path);
-        return err;
     }
-    *ret_index = state.index;
-    *ret_term = state.term;
-    return 0;
+    return err;
+}
+
+int mvcc_install(const char *image_path, const char *db_path,
+                 uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term)
+{
+    struct mvcc_state state;
+    int err = install(image_path, db_path, least_index, NULL, &state);
+    if (err == 0) {
+        *ret_index = state.index;
+        *ret_term = state.term;
+    }
+    return err;
+}
+
+int mvcc_restore(const char *image_path, const char *db_path,
+                 const struct mvcc_restore *restore, int64_t *ret_revision)
+{
+    struct mvcc_state state;
+    int err = install(image_path, db_path, 0, restore, &state);
+    if (err == 0) {
+        *ret_revision = state.revision;
+    }
+    return err;
 }

@@ -170,6 +170,19 @@ void mvcc_image_close(struct mvcc_image *image);
 int mvcc_install(const char *image_path, const char *db_path,
                  uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term);
 
+/* The same for a new cluster that begins with the image: its own applied
+ * index and term instead of the image's, the rest as it is. `bump_revision`
+ * > 0 raises the revision behind the last record's by as much, and all
+ * history up to there counts as compacted. Errors as mvcc_install(), and
+ * ERR_TOO_LARGE for a revision over 2^63 - 1. */
+struct mvcc_restore {
+    uint64_t index;
+    uint64_t term;
+    int64_t bump_revision;
+};
+int mvcc_restore(const char *image_path, const char *db_path,
+                 const struct mvcc_restore *restore, int64_t *ret_revision);
+
 /* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop.
  * revision 0: current. ERR_COMPACTED, ERR_FUTURE at once. */
 struct mvcc_hash {

@@ -103,7 +103,7 @@ struct bytes *mvcc_record_new_tombstone(struct slice key, int64_t main)
 struct slice mvcc_record_stored(struct slice encoded, size_t key_size,
                                 bool tombstone)
 {
-    if (tombstone) {
+    if (tombstone && key_size) {
         encoded.size = 1 + varint_size(key_size) + key_size;
     }
     return encoded;

@@ -24,7 +24,10 @@ struct boot_log {
 };
 
 /* The first byte of a snapshot record in the WAL says what it marks. */
-enum { BOOT_MARK_FLUSH = 'F', BOOT_MARK_INSTALL = 'I' };
+enum {
+    BOOT_MARK_FLUSH = WAL_MARK_FLUSH,
+    BOOT_MARK_INSTALL = WAL_MARK_INSTALL,
+};
 
 void boot_log_init(struct boot_log *log, uint64_t keep_entries,
                    uint64_t keep_bytes);

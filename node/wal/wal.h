@@ -92,7 +92,12 @@ void wal_entry(struct wal *w, uint64_t term, uint64_t index, uint32_t type,
                struct slice data);
 void wal_hard_state(struct wal *w, uint64_t term, uint64_t vote,
                     uint64_t commit);
-/* The store holds everything up to index; `conf` is opaque here. */
+/* The store holds everything up to index; `conf` is opaque here. Those who
+ * write and read it begin it with one of these. */
+enum wal_mark {
+    WAL_MARK_FLUSH = 'F',   /* the store was written, as every few seconds */
+    WAL_MARK_INSTALL = 'I', /* the store came as an image: the log is new */
+};
 void wal_snapshot(struct wal *w, uint64_t index, uint64_t term,
                   struct slice conf);
 
