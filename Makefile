@@ -8,10 +8,10 @@ V ?= $(shell cat VERSION)
 CC ?= gcc
 
 # Layers: a module may include the doors of the modules named here, and of base always.
-MODULES := base proto json raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica api admin server
+MODULES := base proto pbjson raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica api admin server
 USES_base :=
 USES_proto :=
-USES_json := proto
+USES_pbjson := proto
 USES_raft :=
 USES_wal :=
 USES_image :=
@@ -19,7 +19,7 @@ USES_kvdb :=
 USES_net :=
 USES_h2 :=
 USES_grpc := net h2
-USES_gateway := proto json net grpc
+USES_gateway := proto pbjson net grpc
 USES_mvcc := kvdb image
 USES_lease := proto kvdb
 USES_auth := kvdb

@@ -169,6 +169,12 @@ struct grpc_client_handler {
 struct grpc_channel *grpc_channel_new(struct loop *l,
                                       const struct net_address *address,
                                       uint64_t dial_timeout_ms);
+/* To a server in this process, which outlives it, by a pair of sockets. */
+struct grpc_channel *grpc_channel_new_local(struct loop *l,
+                                            struct grpc_server *server);
+/* Stop or go on reading: what the server sends then fills the sockets, and
+ * the server sees a slow reader. */
+void grpc_channel_pause(struct grpc_channel *ch, bool paused);
 /* Calls still open get GRPC_CANCELED. */
 void grpc_channel_free(struct grpc_channel *ch);
 /* `metadata`: name, value, name, value ..., NULL. deadline_ms 0: none. */

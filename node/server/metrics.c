@@ -201,16 +201,29 @@ static void put_peers(struct node *n, struct buf *out)
     }
 }
 
-static void put_process(struct buf *out)
+/* Pages, all and those in memory. */
+static void read_pages(long *ret_all, long *ret_resident)
 {
-    long pages = 0, resident = 0;
     FILE *statm = fopen("/proc/self/statm", "re");
     if (statm) {
-        if (fscanf(statm, "%ld %ld", &pages, &resident) != 2) {
-            resident = 0;
+        if (fscanf(statm, "%ld %ld", ret_all, ret_resident) != 2) {
+            *ret_all = *ret_resident = 0;
         }
         fclose(statm);
     }
+}
+
+uint64_t node_resident_bytes(void)
+{
+    long pages = 0, resident = 0;
+    read_pages(&pages, &resident);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void put_process(struct buf *out)
+{
+    long pages = 0, resident = 0;
+    read_pages(&pages, &resident);
     gauge(out, "process_resident_memory_bytes", "Resident memory.",
           (double)resident * (double)sysconf(_SC_PAGESIZE));
     gauge(out, "process_virtual_memory_bytes", "Virtual memory.",

@@ -59,9 +59,12 @@ struct node {
 
     struct grpc_server *grpc;
     struct peer_hub *peers;
+    struct gateway *gateway; /* NULL: --enable-grpc-gateway=false */
     struct admin *admin;
     struct waker *admin_waker;
     struct listener *client_listeners[CONFIG_URLS_MAX];
+    struct listener *http_listeners[CONFIG_URLS_MAX];
+    struct listener *metrics_listeners[CONFIG_URLS_MAX];
     struct listener *peer_listeners[CONFIG_URLS_MAX];
 
     uint64_t request_ids; /* the counter below the member's prefix */
@@ -138,7 +141,10 @@ void node_forward_timetolive(void *ctx, int64_t lease, bool keys,
 int node_listen(struct node *n);
 void node_unlisten(struct node *n);
 /* admin_rim.c, metrics.c */
-void node_admin_rim(struct node *n, struct admin_rim *ret_rim);
+int node_admin_start(struct node *n);
 void node_metrics(void *ctx, struct buf *out);
+uint64_t node_resident_bytes(void);
+/* vars.c */
+void node_vars_json(void *ctx, struct buf *out);
 
 #endif

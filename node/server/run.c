@@ -15,6 +15,7 @@
 enum {
     TRANSFER_WAIT_MS = 2000,
     TRANSFER_POLL_MS = 10,
+    LAST_WORDS_MS = 300,
 };
 
 uint64_t node_next_request_id(struct node *n)
@@ -59,6 +60,7 @@ static void on_tick(void *ctx)
     uint64_t now = loop_now_ms(n->loop);
     replica_tick(n->replica, now);
     api_tick(n->api, now);
+    admin_tick(n->admin, now);
 }
 
 static void on_flush_timer(void *ctx)
@@ -93,14 +95,6 @@ static void on_db(void *ctx)
                               (after.commit_ns_total - before.commit_ns_total) /
                                   (after.commit_count - before.commit_count));
         }
-    }
-}
-
-static void on_admin(void *ctx)
-{
-    struct node *n = ctx;
-    if (n->admin) {
-        admin_poll(n->admin);
     }
 }
 
@@ -255,14 +249,6 @@ static void start_services(struct node *n)
     n->grpc = grpc_server_new(n->loop, &gc);
 }
 
-static int start_admin(struct node *n)
-{
-    struct admin_rim rim;
-    node_admin_rim(n, &rim);
-    n->admin_waker = waker_new(n->loop, on_admin, n);
-    return admin_new(&rim, &n->admin);
-}
-
 /* ---- stop ---- */
 
 struct stop {
@@ -271,10 +257,26 @@ struct stop {
     uint64_t until_ms;
 };
 
+static void wait_last_words(void *ctx)
+{
+    struct stop *s = ctx;
+    struct node *n = s->node;
+    if (!admin_is_busy(n->admin) || loop_now_ms(n->loop) >= s->until_ms) {
+        timer_free(s->timer);
+        free(s);
+        loop_stop(n->loop);
+    }
+}
+
+/* gRPC is done; the gateway's clients have yet to be told the same. */
 static void drained(void *ctx)
 {
     struct node *n = ctx;
-    loop_stop(n->loop);
+    struct stop *s = mem_zalloc(sizeof *s);
+    s->node = n;
+    s->until_ms = loop_now_ms(n->loop) + LAST_WORDS_MS;
+    s->timer = timer_new(n->loop, wait_last_words, s);
+    timer_start(s->timer, 0, TRANSFER_POLL_MS);
 }
 
 static void stop_clients(struct node *n)
@@ -426,7 +428,7 @@ static int start(struct node *n)
     log_start(n);
     start_services(n);
     start_peers(n);
-    err = start_admin(n);
+    err = node_admin_start(n);
     if (err == 0) {
         err = node_listen(n);
     }
@@ -446,6 +448,8 @@ static void finish(struct node *n)
     node_unlisten(n);
     admin_free(n->admin);
     n->admin = NULL;
+    gateway_free(n->gateway);
+    n->gateway = NULL;
     if (n->peers) {
         peer_hub_free(n->peers);
         n->peers = NULL;

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "json.h"
+#include "pbjson.h"
 
 enum state {
     BEGIN_VALUE,
@@ -39,7 +39,7 @@ struct scanner {
     const char *literal; /* what is left of it */
     const char *literal_name;
     struct buf *why;
-    uint8_t is_object[JSON_NESTING_MAX / 8 + 1]; /* a bit a level */
+    uint8_t is_object[PBJSON_NESTING_MAX / 8 + 1]; /* a bit a level */
 };
 
 static bool in_object(const struct scanner *s)
@@ -76,7 +76,7 @@ static int wrong(struct scanner *s, uint8_t c, const char *where)
 
 static int open_level(struct scanner *s, bool is_object)
 {
-    if (s->depth == JSON_NESTING_MAX) {
+    if (s->depth == PBJSON_NESTING_MAX) {
         buf_append_str(s->why, "exceeded max depth");
         return ERR_INVALID;
     }
@@ -334,8 +334,8 @@ static bool is_whole_number(const struct scanner *s)
             s->state == EXPONENT_DIGITS);
 }
 
-int json_scan(struct slice text, bool is_end, struct slice *ret_value,
-              size_t *ret_next, struct buf *why)
+int pbjson_scan(struct slice text, bool is_end, struct slice *ret_value,
+                size_t *ret_next, struct buf *why)
 {
     struct scanner s = {.state = BEGIN_VALUE, .why = why};
     size_t start = 0, at;

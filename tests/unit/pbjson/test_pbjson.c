@@ -7,14 +7,14 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "pbjson/pbjson.h"
 #include "proto/rpc.pb-c.h"
-#include "json/json.h"
 
 static struct slice range_of(const char *text, struct buf *out)
 {
     struct buf why = BUF_INIT(4096);
-    int err = json_to_proto(&pb__range_request__descriptor, slice_str(text),
-                            out, &why);
+    int err = pbjson_to_proto(&pb__range_request__descriptor, slice_str(text),
+                              out, &why);
     if (err) {
         print_error("%s: %.*s\n", text, (int)why.size, (char *)why.data);
     }
@@ -113,11 +113,12 @@ static void canonical(void **state)
     assert_int_equal(out.size, 0);
     struct buf why = BUF_INIT(4096);
     assert_int_equal(
-        json_to_proto(&pb__txn_request__descriptor,
-                      slice_str("{\"compare\":[{\"version\":\"0\","
-                                "\"key\":\"YQ==\"}],\"success\":["
-                                "{\"request_range\":{}},{\"requestTxn\":{}}]}"),
-                      &out, &why),
+        pbjson_to_proto(
+            &pb__txn_request__descriptor,
+            slice_str("{\"compare\":[{\"version\":\"0\","
+                      "\"key\":\"YQ==\"}],\"success\":["
+                      "{\"request_range\":{}},{\"requestTxn\":{}}]}"),
+            &out, &why),
         0);
     Pb__TxnRequest *t = pb__txn_request__unpack(NULL, out.size, out.data);
     assert_int_equal(t->n_compare, 1);
@@ -137,7 +138,7 @@ static void refuses(const ProtobufCMessageDescriptor *d, const char *text,
                     const char *words)
 {
     struct buf out = BUF_INIT(1 << 20), why = BUF_INIT(4096);
-    int err = json_to_proto(d, slice_str(text), &out, &why);
+    int err = pbjson_to_proto(d, slice_str(text), &out, &why);
     buf_append_byte(&why, 0);
     assert_string_equal((char *)why.data, words);
     assert_int_equal(err, ERR_INVALID);
@@ -240,10 +241,11 @@ static void strings(void **state)
 {
     struct buf out = BUF_INIT(4096), why = BUF_INIT(4096);
     assert_int_equal(
-        json_to_proto(&pb__member_add_request__descriptor,
-                      slice_str("{\"peerURLs\":[\"a\\u00e9\\ud83d\\ude00\\n\","
-                                "\"\"]}"),
-                      &out, &why),
+        pbjson_to_proto(
+            &pb__member_add_request__descriptor,
+            slice_str("{\"peerURLs\":[\"a\\u00e9\\ud83d\\ude00\\n\","
+                      "\"\"]}"),
+            &out, &why),
         0);
     Pb__MemberAddRequest *r =
         pb__member_add_request__unpack(NULL, out.size, out.data);
@@ -252,8 +254,8 @@ static void strings(void **state)
     assert_string_equal(r->peerurls[1], "");
     pb__member_add_request__free_unpacked(r, NULL);
     struct buf json = BUF_INIT(4096);
-    assert_int_equal(json_from_proto(&pb__member_add_request__descriptor,
-                                     buf_slice(&out), &json),
+    assert_int_equal(pbjson_from_proto(&pb__member_add_request__descriptor,
+                                       buf_slice(&out), &json),
                      0);
     assert_true(slice_eq_str(buf_slice(&json),
                              "{\"peerURLs\":[\"a\u00e9\U0001F600\\n\",\"\"]}"));
@@ -267,47 +269,47 @@ static void limits(void **state)
     /* messages in messages: two levels a pair */
     struct buf text = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20),
                why = BUF_INIT(4096);
-    for (int levels = JSON_MESSAGES_MAX / 2; levels > 0; levels--) {
+    for (int levels = PBJSON_MESSAGES_MAX / 2; levels > 0; levels--) {
         buf_append_str(&text, "{\"success\":[{\"request_txn\":");
     }
     struct slice head = buf_slice(&text);
     assert_int_equal(
-        json_to_proto(&pb__txn_request__descriptor, head, &out, &why),
+        pbjson_to_proto(&pb__txn_request__descriptor, head, &out, &why),
         ERR_INVALID); /* cut off */
     why.size = out.size = 0;
     buf_append_str(&text, "{}");
-    for (int levels = JSON_MESSAGES_MAX / 2; levels > 0; levels--) {
+    for (int levels = PBJSON_MESSAGES_MAX / 2; levels > 0; levels--) {
         buf_append_str(&text, "}]}");
     }
-    assert_int_equal(json_to_proto(&pb__txn_request__descriptor,
-                                   buf_slice(&text), &out, &why),
+    assert_int_equal(pbjson_to_proto(&pb__txn_request__descriptor,
+                                     buf_slice(&text), &out, &why),
                      ERR_INVALID);
     assert_true(
         slice_eq_str(buf_slice(&why), "proto: exceeded max recursion depth"));
     /* brackets of what nobody knows */
     text.size = why.size = out.size = 0;
     buf_append_str(&text, "{\"x\":");
-    for (int i = 0; i < JSON_NESTING_MAX - 1; i++) {
+    for (int i = 0; i < PBJSON_NESTING_MAX - 1; i++) {
         buf_append_byte(&text, '[');
     }
     size_t open = text.size;
-    for (int i = 0; i < JSON_NESTING_MAX - 1; i++) {
+    for (int i = 0; i < PBJSON_NESTING_MAX - 1; i++) {
         buf_append_byte(&text, ']');
     }
     buf_append_byte(&text, '}');
-    assert_int_equal(json_to_proto(&pb__txn_request__descriptor,
-                                   buf_slice(&text), &out, &why),
+    assert_int_equal(pbjson_to_proto(&pb__txn_request__descriptor,
+                                     buf_slice(&text), &out, &why),
                      0);
     text.data[open] = '[';
-    assert_int_equal(json_to_proto(&pb__txn_request__descriptor,
-                                   buf_slice(&text), &out, &why),
+    assert_int_equal(pbjson_to_proto(&pb__txn_request__descriptor,
+                                     buf_slice(&text), &out, &why),
                      ERR_INVALID);
     assert_true(slice_eq_str(buf_slice(&why), "exceeded max depth"));
     /* room for one byte less than needed */
     struct buf small = BUF_INIT(4);
-    assert_int_equal(json_to_proto(&pb__range_request__descriptor,
-                                   slice_str("{\"key\":\"Zm9v\"}"), &small,
-                                   &why),
+    assert_int_equal(pbjson_to_proto(&pb__range_request__descriptor,
+                                     slice_str("{\"key\":\"Zm9v\"}"), &small,
+                                     &why),
                      ERR_TOO_LARGE);
     buf_release(&small);
     buf_release(&text);
@@ -324,24 +326,25 @@ static void values_of_a_stream(void **state)
     struct buf why = BUF_INIT(4096);
     size_t next = 0;
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(json_scan(rest, true, &value, &next, &why), 1);
+        assert_int_equal(pbjson_scan(rest, true, &value, &next, &why), 1);
         assert_true(slice_eq_str(value, values[i]));
         rest = slice_from(rest, next);
     }
-    assert_int_equal(json_scan(rest, true, &value, &next, &why), 0);
+    assert_int_equal(pbjson_scan(rest, true, &value, &next, &why), 0);
     assert_int_equal(why.size, 0);
     /* a value in pieces is complete with its last byte, not before */
     static const char object[] = "{\"k\":[1.5e3,true,null,\"\\u00e9\\\"\"]}";
     for (size_t n = 0; n < sizeof object - 1; n++) {
         assert_int_equal(
-            json_scan(slice_of(object, n), false, &value, &next, &why), 0);
+            pbjson_scan(slice_of(object, n), false, &value, &next, &why), 0);
     }
-    assert_int_equal(json_scan(slice_str(object), false, &value, &next, &why),
+    assert_int_equal(pbjson_scan(slice_str(object), false, &value, &next, &why),
                      1);
     assert_int_equal(value.size, sizeof object - 1);
     /* a number alone ends with the stream only */
-    assert_int_equal(json_scan(slice_str("12"), false, &value, &next, &why), 0);
-    assert_int_equal(json_scan(slice_str("1e"), true, &value, &next, &why),
+    assert_int_equal(pbjson_scan(slice_str("12"), false, &value, &next, &why),
+                     0);
+    assert_int_equal(pbjson_scan(slice_str("1e"), true, &value, &next, &why),
                      ERR_INVALID);
     assert_true(slice_eq_str(buf_slice(&why), "unexpected EOF"));
     buf_release(&why);
@@ -354,7 +357,7 @@ static void shows(const ProtobufCMessage *m, const char *text)
     protobuf_c_message_pack(m, wire);
     struct buf json = BUF_INIT(1 << 20);
     assert_int_equal(
-        json_from_proto(m->descriptor, slice_of(wire, size), &json), 0);
+        pbjson_from_proto(m->descriptor, slice_of(wire, size), &json), 0);
     buf_append_byte(&json, 0);
     assert_string_equal((char *)json.data, text);
     buf_release(&json);
@@ -418,15 +421,15 @@ static void bad_wire(void **state)
         {"\x0a\x05", 2}, {"\x10\x01\x08\x01", 4}, {"\x08\x01\x08\x02", 4}};
     for (size_t i = 0; i < 3; i++) {
         struct buf json = BUF_INIT(4096);
-        assert_int_equal(json_from_proto(&pb__response_header__descriptor,
-                                         slice_of(rows[i].bytes, rows[i].size),
-                                         &json),
-                         ERR_INVALID);
+        assert_int_equal(
+            pbjson_from_proto(&pb__response_header__descriptor,
+                              slice_of(rows[i].bytes, rows[i].size), &json),
+            ERR_INVALID);
         buf_release(&json);
     }
     struct buf small = BUF_INIT(10);
-    assert_int_equal(json_from_proto(&pb__response_header__descriptor,
-                                     slice_of("\x08\x01", 2), &small),
+    assert_int_equal(pbjson_from_proto(&pb__response_header__descriptor,
+                                       slice_of("\x08\x01", 2), &small),
                      ERR_TOO_LARGE);
     buf_release(&small);
 }
@@ -453,9 +456,9 @@ static void check_round_trip(const ProtobufCMessageDescriptor *d,
     size_t size = protobuf_c_message_get_packed_size(m);
     uint8_t *packed = mem_alloc(size + 1);
     protobuf_c_message_pack(m, packed);
-    assert_int_equal(json_from_proto(d, slice_of(packed, size), &json), 0);
-    assert_int_equal(json_to_proto(d, buf_slice(&json), &again, &why), 0);
-    assert_int_equal(json_from_proto(d, buf_slice(&again), &twice), 0);
+    assert_int_equal(pbjson_from_proto(d, slice_of(packed, size), &json), 0);
+    assert_int_equal(pbjson_to_proto(d, buf_slice(&json), &again, &why), 0);
+    assert_int_equal(pbjson_from_proto(d, buf_slice(&again), &twice), 0);
     assert_true(slice_eq(buf_slice(&json), buf_slice(&twice)));
     protobuf_c_message_free_unpacked(m, NULL);
     free(packed);
@@ -497,7 +500,8 @@ static void mutations(void **state)
         size -= rng_below(&rng, 8) == 0 ? rng_below(&rng, size) : 0;
         char *exact = mem_dup(text, size); /* so that ASan sees its end */
         struct buf wire = BUF_INIT(1 << 16), why = BUF_INIT(4096);
-        int err = json_to_proto(seeds[s].d, slice_of(exact, size), &wire, &why);
+        int err =
+            pbjson_to_proto(seeds[s].d, slice_of(exact, size), &wire, &why);
         assert_true(err == 0 || err == ERR_INVALID);
         assert_true((err == 0) == (why.size == 0));
         if (err == 0) {

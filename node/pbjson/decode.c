@@ -33,27 +33,27 @@ find_field(const ProtobufCMessageDescriptor *d, struct slice name)
 {
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
-        if (slice_eq_str(name, f->name) || json_is_camel(f->name, name)) {
+        if (slice_eq_str(name, f->name) || pbjson_is_camel(f->name, name)) {
             return f;
         }
     }
     return NULL;
 }
 
-static int unexpected(struct json_reader *r, struct json_token t)
+static int unexpected(struct pbjson_reader *r, struct pbjson_token t)
 {
-    return json_fail_syntax(r, t, "unexpected token %.*s", (int)t.raw.size,
-                            (const char *)t.raw.data);
+    return pbjson_fail_syntax(r, t, "unexpected token %.*s", (int)t.raw.size,
+                              (const char *)t.raw.data);
 }
 
-static int put_message(struct json_reader *r,
+static int put_message(struct pbjson_reader *r,
                        const ProtobufCMessageDescriptor *d);
 
-static int put_value(struct json_reader *r, const ProtobufCFieldDescriptor *f,
+static int put_value(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
                      bool keep_zero)
 {
     if (f->type != PROTOBUF_C_TYPE_MESSAGE) {
-        return json_scalar(r, f, json_next(r), keep_zero);
+        return pbjson_scalar(r, f, pbjson_next(r), keep_zero);
     }
     size_t mark = 0;
     int err = proto_begin(r->out, f->id, &mark);
@@ -63,21 +63,21 @@ static int put_value(struct json_reader *r, const ProtobufCFieldDescriptor *f,
     return err ? err : proto_end(r->out, mark);
 }
 
-static int put_list(struct json_reader *r, const ProtobufCFieldDescriptor *f)
+static int put_list(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f)
 {
-    struct json_token t = json_next(r);
-    if (t.kind != JSON_ARRAY) {
+    struct pbjson_token t = pbjson_next(r);
+    if (t.kind != PBJSON_ARRAY) {
         return unexpected(r, t);
     }
     int err = 0;
     while (err == 0) {
-        t = json_peek(r);
-        if (t.kind == JSON_CLOSE) {
-            json_next(r);
+        t = pbjson_peek(r);
+        if (t.kind == PBJSON_CLOSE) {
+            pbjson_next(r);
             return 0;
         }
-        if (t.kind == JSON_COMMA) {
-            json_next(r);
+        if (t.kind == PBJSON_COMMA) {
+            pbjson_next(r);
         } else {
             err = put_value(r, f, true);
         }
@@ -86,18 +86,19 @@ static int put_list(struct json_reader *r, const ProtobufCFieldDescriptor *f)
 }
 
 /* `key` is the token of the field's name. */
-static int put_field(struct json_reader *r, const ProtobufCMessageDescriptor *d,
-                     const ProtobufCFieldDescriptor *f, struct json_token key,
+static int put_field(struct pbjson_reader *r,
+                     const ProtobufCMessageDescriptor *d,
+                     const ProtobufCFieldDescriptor *f, struct pbjson_token key,
                      struct seen *seen)
 {
     uint64_t bit = UINT64_C(1) << (f - d->fields);
     if (seen->named & bit) {
-        return json_fail(r, key, "duplicate field %.*s", (int)key.raw.size,
-                         (const char *)key.raw.data);
+        return pbjson_fail(r, key, "duplicate field %.*s", (int)key.raw.size,
+                           (const char *)key.raw.data);
     }
     seen->named |= bit;
-    if (json_peek(r).kind == JSON_NULL) {
-        json_next(r);
+    if (pbjson_peek(r).kind == PBJSON_NULL) {
+        pbjson_next(r);
         return 0;
     }
     if (f->label == PROTOBUF_C_LABEL_REPEATED) {
@@ -108,38 +109,38 @@ static int put_field(struct json_reader *r, const ProtobufCMessageDescriptor *d,
         const ProtobufCFieldDescriptor *other = &d->fields[i];
         if ((seen->set >> i & 1) &&
             other->quantifier_offset == f->quantifier_offset) {
-            return json_fail(r, key,
-                             "error parsing %.*s, oneof %s is already "
-                             "set",
-                             (int)key.raw.size, (const char *)key.raw.data,
-                             oneof_name(d));
+            return pbjson_fail(r, key,
+                               "error parsing %.*s, oneof %s is already "
+                               "set",
+                               (int)key.raw.size, (const char *)key.raw.data,
+                               oneof_name(d));
         }
     }
     seen->set |= is_oneof ? bit : 0;
     return put_value(r, f, is_oneof);
 }
 
-static int put_members(struct json_reader *r,
+static int put_members(struct pbjson_reader *r,
                        const ProtobufCMessageDescriptor *d, struct buf *name)
 {
     struct seen seen = {0};
     for (;;) {
-        struct json_token key = json_next(r);
-        if (key.kind == JSON_CLOSE) {
+        struct pbjson_token key = pbjson_next(r);
+        if (key.kind == PBJSON_CLOSE) {
             return 0;
         }
-        if (key.kind == JSON_COMMA) {
+        if (key.kind == PBJSON_COMMA) {
             continue;
         }
         name->size = 0;
-        int err = json_string(r, key, name);
+        int err = pbjson_string(r, key, name);
         if (err) {
             return err;
         }
-        json_next(r); /* the colon */
+        pbjson_next(r); /* the colon */
         const ProtobufCFieldDescriptor *f = find_field(d, buf_slice(name));
         if (f == NULL) {
-            json_skip(r);
+            pbjson_skip(r);
         } else {
             err = put_field(r, d, f, key, &seen);
         }
@@ -149,17 +150,17 @@ static int put_members(struct json_reader *r,
     }
 }
 
-static int put_message(struct json_reader *r,
+static int put_message(struct pbjson_reader *r,
                        const ProtobufCMessageDescriptor *d)
 {
-    struct json_token t = json_next(r);
-    if (t.kind != JSON_OBJECT) {
+    struct pbjson_token t = pbjson_next(r);
+    if (t.kind != PBJSON_OBJECT) {
         return unexpected(r, t);
     }
     if (d->n_fields > FIELDS_MAX) {
         return ERR_UNSUPPORTED; /* none of ours */
     }
-    if (r->depth == JSON_MESSAGES_MAX) {
+    if (r->depth == PBJSON_MESSAGES_MAX) {
         buf_append_str(r->why, "proto: exceeded max recursion depth");
         return ERR_INVALID;
     }
@@ -171,12 +172,12 @@ static int put_message(struct json_reader *r,
     return err;
 }
 
-int json_to_proto(const ProtobufCMessageDescriptor *d, struct slice value,
-                  struct buf *out, struct buf *why)
+int pbjson_to_proto(const ProtobufCMessageDescriptor *d, struct slice value,
+                    struct buf *out, struct buf *why)
 {
     size_t next = 0;
     struct slice text;
-    int rc = json_scan(value, true, &text, &next, why);
+    int rc = pbjson_scan(value, true, &text, &next, why);
     if (rc == 0) {
         buf_append_str(why, "unexpected EOF");
         rc = ERR_INVALID;
@@ -184,10 +185,10 @@ int json_to_proto(const ProtobufCMessageDescriptor *d, struct slice value,
     if (rc < 0) {
         return rc;
     }
-    struct json_reader r = {.begin = text.data,
-                            .at = text.data,
-                            .end = text.data + text.size,
-                            .out = out,
-                            .why = why};
+    struct pbjson_reader r = {.begin = text.data,
+                              .at = text.data,
+                              .end = text.data + text.size,
+                              .out = out,
+                              .why = why};
     return put_message(&r, d);
 }

@@ -148,7 +148,7 @@ static int put_field(struct place *at, const ProtobufCFieldDescriptor *f,
 static int put_message(const ProtobufCMessageDescriptor *d, struct slice rest,
                        struct buf *out, uint32_t depth)
 {
-    if (depth == JSON_MESSAGES_MAX) {
+    if (depth == PBJSON_MESSAGES_MAX) {
         return ERR_INVALID;
     }
     struct place at = {.is_first = true};
@@ -169,8 +169,8 @@ static int put_message(const ProtobufCMessageDescriptor *d, struct slice rest,
     return err ? err : buf_append_str(out, at.is_listed ? "]}" : "}");
 }
 
-int json_from_proto(const ProtobufCMessageDescriptor *d, struct slice message,
-                    struct buf *out)
+int pbjson_from_proto(const ProtobufCMessageDescriptor *d, struct slice message,
+                      struct buf *out)
 {
     return put_message(d, message, out, 0);
 }

@@ -35,7 +35,7 @@ static char camel(const char **name)
     return c;
 }
 
-bool json_is_camel(const char *name, struct slice text)
+bool pbjson_is_camel(const char *name, struct slice text)
 {
     for (size_t i = 0; i < text.size; i++) {
         if (*name == '\0' || camel(&name) != (char)text.data[i]) {
@@ -45,8 +45,8 @@ bool json_is_camel(const char *name, struct slice text)
     return *name == '\0';
 }
 
-static int invalid(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                   struct json_token t)
+static int invalid(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
+                   struct pbjson_token t)
 {
     char name[64];
     size_t n = 0;
@@ -54,13 +54,14 @@ static int invalid(struct json_reader *r, const ProtobufCFieldDescriptor *f,
         name[n++] = camel(&p);
     }
     name[n] = '\0';
-    return json_fail(r, t, "invalid value for %s field %s: %.*s",
-                     type_name(f->type), name, (int)t.raw.size,
-                     (const char *)t.raw.data);
+    return pbjson_fail(r, t, "invalid value for %s field %s: %.*s",
+                       type_name(f->type), name, (int)t.raw.size,
+                       (const char *)t.raw.data);
 }
 
-static int put_varint(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                      uint64_t v, bool keep_zero)
+static int put_varint(struct pbjson_reader *r,
+                      const ProtobufCFieldDescriptor *f, uint64_t v,
+                      bool keep_zero)
 {
     uint8_t bytes[2 * PROTO_VARINT_MAX];
     if (v == 0 && !keep_zero) {
@@ -89,14 +90,15 @@ static bool fits(ProtobufCType type, bool negative, uint64_t v,
 }
 
 /* A number, or a string that holds nothing but one. */
-static int put_integer(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                       struct json_token t, bool keep_zero)
+static int put_integer(struct pbjson_reader *r,
+                       const ProtobufCFieldDescriptor *f, struct pbjson_token t,
+                       bool keep_zero)
 {
     struct slice digits = t.raw;
     struct buf text = BUF_INIT(t.raw.size);
-    bool ok = t.kind == JSON_NUMBER || t.kind == JSON_STRING;
-    if (t.kind == JSON_STRING) {
-        int err = json_string(r, t, &text);
+    bool ok = t.kind == PBJSON_NUMBER || t.kind == PBJSON_STRING;
+    if (t.kind == PBJSON_STRING) {
+        int err = pbjson_string(r, t, &text);
         if (err) {
             buf_release(&text);
             return err;
@@ -105,24 +107,24 @@ static int put_integer(struct json_reader *r, const ProtobufCFieldDescriptor *f,
     }
     bool negative = false;
     uint64_t v = 0;
-    ok = ok && json_integer(digits, &negative, &v) &&
+    ok = ok && pbjson_integer(digits, &negative, &v) &&
          fits(f->type, negative, v, &v);
     buf_release(&text);
     return ok ? put_varint(r, f, v, keep_zero) : invalid(r, f, t);
 }
 
 /* An unknown name is no value at all, an unknown number is passed on. */
-static int put_enum(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                    struct json_token t, bool keep_zero)
+static int put_enum(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
+                    struct pbjson_token t, bool keep_zero)
 {
-    if (t.kind == JSON_NUMBER) {
+    if (t.kind == PBJSON_NUMBER) {
         return put_integer(r, f, t, keep_zero);
     }
-    if (t.kind != JSON_STRING) {
+    if (t.kind != PBJSON_STRING) {
         return invalid(r, f, t);
     }
     struct buf name = BUF_INIT(t.raw.size + 1);
-    int err = json_string(r, t, &name);
+    int err = pbjson_string(r, t, &name);
     if (err == 0 && !memchr(name.data ? (void *)name.data : "", 0, name.size)) {
         buf_append_byte(&name, 0);
         const ProtobufCEnumValue *v =
@@ -134,7 +136,7 @@ static int put_enum(struct json_reader *r, const ProtobufCFieldDescriptor *f,
     return err;
 }
 
-static int put_bytes(struct json_reader *r, const ProtobufCFieldDescriptor *f,
+static int put_bytes(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
                      struct slice s, bool keep_zero)
 {
     return s.size || keep_zero ? proto_add_message(r->out, f->id, s) : 0;
@@ -165,14 +167,14 @@ static int decode_base64(struct buf *text, struct buf *to)
     return text_parse_base64(buf_slice(text), to);
 }
 
-static int put_text(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                    struct json_token t, bool keep_zero)
+static int put_text(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
+                    struct pbjson_token t, bool keep_zero)
 {
-    if (t.kind != JSON_STRING) {
+    if (t.kind != PBJSON_STRING) {
         return invalid(r, f, t);
     }
     struct buf text = BUF_INIT(t.raw.size), bytes = BUF_INIT(t.raw.size);
-    int err = json_string(r, t, &text);
+    int err = pbjson_string(r, t, &text);
     if (err == 0 && f->type == PROTOBUF_C_TYPE_STRING) {
         err = put_bytes(r, f, buf_slice(&text), keep_zero);
     } else if (err == 0) {
@@ -185,15 +187,15 @@ static int put_text(struct json_reader *r, const ProtobufCFieldDescriptor *f,
     return err;
 }
 
-int json_scalar(struct json_reader *r, const ProtobufCFieldDescriptor *f,
-                struct json_token t, bool keep_zero)
+int pbjson_scalar(struct pbjson_reader *r, const ProtobufCFieldDescriptor *f,
+                  struct pbjson_token t, bool keep_zero)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_BOOL:
-        if (t.kind != JSON_TRUE && t.kind != JSON_FALSE) {
+        if (t.kind != PBJSON_TRUE && t.kind != PBJSON_FALSE) {
             return invalid(r, f, t);
         }
-        return put_varint(r, f, t.kind == JSON_TRUE, keep_zero);
+        return put_varint(r, f, t.kind == PBJSON_TRUE, keep_zero);
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_UINT32:
     case PROTOBUF_C_TYPE_INT64:
@@ -205,6 +207,6 @@ int json_scalar(struct json_reader *r, const ProtobufCFieldDescriptor *f,
     case PROTOBUF_C_TYPE_BYTES:
         return put_text(r, f, t, keep_zero);
     default:
-        return json_fail(r, t, "no JSON for the type of field %s", f->name);
+        return pbjson_fail(r, t, "no JSON for the type of field %s", f->name);
     }
 }

@@ -1,22 +1,23 @@
 /*
  * JSON in and protobuf out, and back, by protobuf-c's descriptors: the
  * mapping of proto3 with proto names out and both spellings in, as the JSON
- * gateway speaks it. Pure: bytes to bytes, no message structs in between.
+ * gateway speaks it. Pure: bytes to bytes, no message structs in between. (The
+ * prefix json_ is jansson's.)
  *
  * Not on the way of a Put; on that of a PUT by curl: HTTP body ->
- * json_scan() -> json_to_proto() -> the bytes of a gRPC message, and the
- * answer's bytes -> json_from_proto() -> HTTP body. Any thread.
+ * pbjson_scan() -> pbjson_to_proto() -> the bytes of a gRPC message, and the
+ * answer's bytes -> pbjson_from_proto() -> HTTP body. Any thread.
  */
-#ifndef JSON_JSON_H
-#define JSON_JSON_H
+#ifndef PBJSON_PBJSON_H
+#define PBJSON_PBJSON_H
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/buf.h"
 
 enum {
-    JSON_NESTING_MAX = 10000, /* brackets open at a time */
-    JSON_MESSAGES_MAX = 512,  /* messages inside messages */
+    PBJSON_NESTING_MAX = 10000, /* brackets open at a time */
+    PBJSON_MESSAGES_MAX = 512,  /* messages inside messages */
 };
 
 /*
@@ -26,8 +27,8 @@ enum {
  * was nothing but blanks. ERR_INVALID: no JSON, or cut off at the end; one
  * line in `why`.
  */
-int json_scan(struct slice text, bool is_end, struct slice *ret_value,
-              size_t *ret_next, struct buf *why);
+int pbjson_scan(struct slice text, bool is_end, struct slice *ret_value,
+                size_t *ret_next, struct buf *why);
 
 /*
  * Appends the wire form of the message that `value` (one JSON value, blanks
@@ -35,15 +36,15 @@ int json_scan(struct slice text, bool is_end, struct slice *ret_value,
  * place; ERR_TOO_LARGE: more than `out` may hold. What was appended before
  * a failure stays.
  */
-int json_to_proto(const ProtobufCMessageDescriptor *d, struct slice value,
-                  struct buf *out, struct buf *why);
+int pbjson_to_proto(const ProtobufCMessageDescriptor *d, struct slice value,
+                    struct buf *out, struct buf *why);
 
 /*
  * Appends the JSON of a message's wire form, whose fields stand in ascending
  * order, as every canonical encoder writes them. Unknown fields are left
  * out. ERR_INVALID: not such bytes; ERR_TOO_LARGE.
  */
-int json_from_proto(const ProtobufCMessageDescriptor *d, struct slice message,
-                    struct buf *out);
+int pbjson_from_proto(const ProtobufCMessageDescriptor *d, struct slice message,
+                      struct buf *out);
 
 #endif

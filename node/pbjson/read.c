@@ -27,49 +27,49 @@ static const uint8_t *string_end(const uint8_t *p, const uint8_t *end)
     return end;
 }
 
-static enum json_kind kind_of(uint8_t c)
+static enum pbjson_kind kind_of(uint8_t c)
 {
     switch (c) {
     case '{':
-        return JSON_OBJECT;
+        return PBJSON_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return PBJSON_ARRAY;
     case '}':
     case ']':
-        return JSON_CLOSE;
+        return PBJSON_CLOSE;
     case ',':
-        return JSON_COMMA;
+        return PBJSON_COMMA;
     case ':':
-        return JSON_COLON;
+        return PBJSON_COLON;
     case '"':
-        return JSON_STRING;
+        return PBJSON_STRING;
     case 't':
-        return JSON_TRUE;
+        return PBJSON_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return PBJSON_FALSE;
     case 'n':
-        return JSON_NULL;
+        return PBJSON_NULL;
     default:
-        return JSON_NUMBER;
+        return PBJSON_NUMBER;
     }
 }
 
-struct json_token json_next(struct json_reader *r)
+struct pbjson_token pbjson_next(struct pbjson_reader *r)
 {
     while (r->at < r->end && is_blank(*r->at)) {
         r->at++;
     }
-    if (r->at == r->end) { /* not of text that json_scan() passed */
-        return (struct json_token){JSON_CLOSE, slice_of(r->at, 0)};
+    if (r->at == r->end) { /* not of text that pbjson_scan() passed */
+        return (struct pbjson_token){PBJSON_CLOSE, slice_of(r->at, 0)};
     }
-    struct json_token t = {.kind = kind_of(*r->at)};
+    struct pbjson_token t = {.kind = kind_of(*r->at)};
     const uint8_t *start = r->at;
-    if (t.kind == JSON_STRING) {
+    if (t.kind == PBJSON_STRING) {
         r->at = string_end(start, r->end);
     } else {
         r->at++;
-        while (t.kind >= JSON_NUMBER && t.kind <= JSON_NULL && r->at < r->end &&
-               !is_delimiter(*r->at)) {
+        while (t.kind >= PBJSON_NUMBER && t.kind <= PBJSON_NULL &&
+               r->at < r->end && !is_delimiter(*r->at)) {
             r->at++;
         }
     }
@@ -77,30 +77,30 @@ struct json_token json_next(struct json_reader *r)
     return t;
 }
 
-struct json_token json_peek(const struct json_reader *r)
+struct pbjson_token pbjson_peek(const struct pbjson_reader *r)
 {
-    struct json_reader copy = *r;
-    return json_next(&copy);
+    struct pbjson_reader copy = *r;
+    return pbjson_next(&copy);
 }
 
-void json_skip(struct json_reader *r)
+void pbjson_skip(struct pbjson_reader *r)
 {
     size_t depth = 0;
     do {
-        struct json_token t = json_next(r);
+        struct pbjson_token t = pbjson_next(r);
         if (t.raw.size == 0) {
             return;
         }
-        if (t.kind == JSON_OBJECT || t.kind == JSON_ARRAY) {
+        if (t.kind == PBJSON_OBJECT || t.kind == PBJSON_ARRAY) {
             depth++;
-        } else if (t.kind == JSON_CLOSE) {
+        } else if (t.kind == PBJSON_CLOSE) {
             depth--;
         }
     } while (depth);
 }
 
-static int tell(struct json_reader *r, struct json_token t, const char *what,
-                const char *format, va_list args)
+static int tell(struct pbjson_reader *r, struct pbjson_token t,
+                const char *what, const char *format, va_list args)
 {
     unsigned line = 1, column = 1;
     for (const uint8_t *p = r->begin; p < t.raw.data; p++) {
@@ -117,8 +117,8 @@ static int tell(struct json_reader *r, struct json_token t, const char *what,
     return ERR_INVALID;
 }
 
-int json_fail(struct json_reader *r, struct json_token t, const char *format,
-              ...)
+int pbjson_fail(struct pbjson_reader *r, struct pbjson_token t,
+                const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -127,8 +127,8 @@ int json_fail(struct json_reader *r, struct json_token t, const char *format,
     return err;
 }
 
-int json_fail_syntax(struct json_reader *r, struct json_token t,
-                     const char *format, ...)
+int pbjson_fail_syntax(struct pbjson_reader *r, struct pbjson_token t,
+                       const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -207,7 +207,7 @@ static int put_escape(struct buf *to, const uint8_t **p, const uint8_t *end)
 }
 
 /* `rest`: what follows the first half. */
-static int fail_pair(struct json_reader *r, struct json_token t,
+static int fail_pair(struct pbjson_reader *r, struct pbjson_token t,
                      const uint8_t *rest)
 {
     if (r->end - rest < 6) {
@@ -216,8 +216,8 @@ static int fail_pair(struct json_reader *r, struct json_token t,
     }
     struct buf quoted = BUF_INIT(64);
     text_json_string(&quoted, slice_of(rest, 6));
-    int err = json_fail_syntax(r, t, "invalid escape code %.*s in string",
-                               (int)quoted.size, (const char *)quoted.data);
+    int err = pbjson_fail_syntax(r, t, "invalid escape code %.*s in string",
+                                 (int)quoted.size, (const char *)quoted.data);
     buf_release(&quoted);
     return err;
 }
@@ -245,7 +245,8 @@ static size_t sequence(const uint8_t *p, const uint8_t *end)
     return bad ? 0 : n;
 }
 
-int json_string(struct json_reader *r, struct json_token t, struct buf *to)
+int pbjson_string(struct pbjson_reader *r, struct pbjson_token t,
+                  struct buf *to)
 {
     const uint8_t *p = t.raw.data + 1, *end = t.raw.data + t.raw.size - 1;
     while (p < end) {
@@ -266,7 +267,7 @@ int json_string(struct json_reader *r, struct json_token t, struct buf *to)
         } else {
             size_t n = sequence(p, end);
             if (n == 0) {
-                return json_fail_syntax(r, t, "invalid UTF-8 in string");
+                return pbjson_fail_syntax(r, t, "invalid UTF-8 in string");
             }
             err = buf_append(to, p, n);
             p += n;

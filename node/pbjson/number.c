@@ -61,7 +61,7 @@ static bool split(struct slice s, struct parts *ret)
     return p == end;
 }
 
-bool json_integer(struct slice number, bool *ret_negative, uint64_t *ret)
+bool pbjson_integer(struct slice number, bool *ret_negative, uint64_t *ret)
 {
     struct parts n;
     if (!split(number, &n) || (size_t)(n.digits_end - n.digits) > DIGITS_MAX) {
