@@ -56,6 +56,18 @@ void admin_accept_metrics(struct admin *a, int fd);
 /* Loop thread: whether a request for the gateway is not answered to its
  * last byte. */
 bool admin_is_busy(const struct admin *a);
+/* Loop thread: what the health paths answered since the start. */
+enum { ADMIN_CHECKS = 4 };
+struct admin_stats {
+    uint64_t health_success, health_failures;
+    struct admin_check_stats {
+        const char *type; /* "livez", "readyz" */
+        const char *name;
+        uint64_t success, errors;
+        bool is_ok; /* the last time */
+    } checks[2 * ADMIN_CHECKS];
+};
+void admin_get_stats(const struct admin *a, struct admin_stats *ret);
 /* Loop thread: answers the requests that came. */
 void admin_poll(struct admin *a);
 /* Loop thread, every heartbeat: finds clients that hung up while they

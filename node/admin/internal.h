@@ -44,6 +44,7 @@ struct admin {
     struct mailbox inbox;  /* HTTP threads -> loop */
     struct list waiting;   /* on the loop, not answered yet */
     struct list exchanges; /* the gateway's, on the loop */
+    struct admin_stats stats;
     uint64_t hangup_poll_ms;
     pthread_mutex_t mutex; /* guards `stopping` and what of an exchange
                               both threads touch */

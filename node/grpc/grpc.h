@@ -98,6 +98,14 @@ void grpc_server_accept(struct grpc_server *s, struct conn *c);
 void grpc_server_stop(struct grpc_server *s, enum grpc_code code,
                       const char *text, void (*drained)(void *ctx), void *ctx);
 void grpc_server_free(struct grpc_server *s);
+/* Messages of one method, which must be of the config's. */
+struct grpc_method_stats {
+    uint64_t received;
+    uint64_t sent;
+};
+void grpc_server_get_method_stats(const struct grpc_server *s,
+                                  const struct grpc_method *m,
+                                  struct grpc_method_stats *ret);
 void grpc_server_get_stats(const struct grpc_server *s,
                            struct grpc_server_stats *ret);
 

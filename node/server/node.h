@@ -29,9 +29,20 @@ struct node_paths {
     char *snap;     /* <member>/snap: images on their way in */
 };
 
+enum { NODE_LATENCY_BUCKETS = 11, NODE_API_VERSIONS_MAX = 16 };
+
 struct method_counts {
     uint64_t started;
     uint64_t handled[17]; /* by status code */
+    /* only with --metrics=extensive */
+    uint64_t latency[NODE_LATENCY_BUCKETS + 1];
+    uint64_t latency_ns_sum;
+};
+
+/* Calls by what the client says of itself. */
+struct client_version_counts {
+    char version[24];
+    uint64_t unary, stream;
 };
 
 struct node {
@@ -81,11 +92,10 @@ struct node {
     uint64_t wal_released;
 
     uint64_t leader_changes;
-    uint64_t proposals_failed;
-    uint64_t slow_applies;
     struct histogram wal_fsync;
     struct histogram backend_commit;
     struct method_counts *method_counts;
+    struct client_version_counts client_versions[NODE_API_VERSIONS_MAX];
     const struct grpc_method *methods;
     uint32_t method_count;
 };
@@ -143,6 +153,11 @@ void node_unlisten(struct node *n);
 /* admin_rim.c, metrics.c */
 int node_admin_start(struct node *n);
 void node_metrics(void *ctx, struct buf *out);
+/* metrics_grpc.c */
+void node_count_handled(struct node *n, const struct grpc_method *m,
+                        enum grpc_code code, uint64_t took_ns);
+void node_count_client(struct node *n, const struct grpc_call *call);
+void node_metrics_grpc(struct node *n, struct buf *out);
 uint64_t node_resident_bytes(void);
 /* vars.c */
 void node_vars_json(void *ctx, struct buf *out);

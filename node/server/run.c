@@ -108,7 +108,7 @@ static void on_rpc_handled(void *ctx, const struct grpc_method *m,
                            enum grpc_code code, uint64_t took_ns)
 {
     struct node *n = ctx;
-    n->method_counts[m - n->methods].handled[code]++;
+    node_count_handled(n, m, code, took_ns);
     if (m->kind == GRPC_UNARY &&
         (int64_t)took_ns > n->config->warning_unary_request_duration_ns) {
         log_warn("request stats", LOG_DURATION("time spent", took_ns),
@@ -119,6 +119,7 @@ static void on_rpc_handled(void *ctx, const struct grpc_method *m,
 static bool on_intercept(void *ctx, struct grpc_call *call)
 {
     struct node *n = ctx;
+    node_count_client(n, call);
     return api_intercept(n->api, call);
 }
 
