@@ -1,8 +1,9 @@
 /*
- * HTTP/1.1 for people and probes on the client port: /health, /livez,
- * /readyz, /version, /metrics. libmicrohttpd reads and writes on a thread
- * of its own; what a path answers is computed on the loop thread, from
- * pointers that server/ hands over, and travels back.
+ * HTTP/1.1 on the client port: /health, /livez, /readyz, /version, /metrics
+ * for people and probes, and the JSON gateway's requests. libmicrohttpd
+ * reads and writes on a thread of its own; what a path answers is computed
+ * on the loop thread, from pointers that server/ hands over or by gateway/,
+ * and travels back.
  */
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/buf.h"
+#include "gateway/gateway.h"
 
 struct admin;
 
@@ -30,16 +32,46 @@ struct admin_rim {
                  void *done_ctx);
     void (*version_json)(void *ctx, struct buf *out);
     void (*metrics)(void *ctx, struct buf *out);
+    void (*vars_json)(void *ctx, struct buf *out); /* /debug/vars */
     void *ctx;
 };
 
+struct admin_config {
+    struct admin_rim rim;
+    struct gateway *gateway; /* outlives the admin; NULL: no /v3/ */
+    /* Comma-separated, "*": all; borrowed for the admin's life. */
+    const char *cors;
+    const char *host_whitelist;
+    bool has_metrics_port; /* admin_accept_metrics() will be called */
+};
+
 /* Starts the HTTP thread. ERR_IO. */
-int admin_new(const struct admin_rim *rim, struct admin **ret_admin);
+int admin_new(const struct admin_config *config, struct admin **ret_admin);
 /* Loop thread. Answers what still waits with 503. */
 void admin_free(struct admin *a);
 /* Takes over a connected socket nothing was read from. */
 void admin_accept(struct admin *a, int fd);
+/* The same for a port that shows metrics and health only. */
+void admin_accept_metrics(struct admin *a, int fd);
+/* Loop thread: whether a request for the gateway is not answered to its
+ * last byte. */
+bool admin_is_busy(const struct admin *a);
+/* Loop thread: what the health paths answered since the start. */
+enum { ADMIN_CHECKS = 4 };
+struct admin_stats {
+    uint64_t health_success, health_failures;
+    struct admin_check_stats {
+        const char *type; /* "livez", "readyz" */
+        const char *name;
+        uint64_t success, errors;
+        bool is_ok; /* the last time */
+    } checks[2 * ADMIN_CHECKS];
+};
+void admin_get_stats(const struct admin *a, struct admin_stats *ret);
 /* Loop thread: answers the requests that came. */
 void admin_poll(struct admin *a);
+/* Loop thread, every heartbeat: finds clients that hung up while they
+ * waited. */
+void admin_tick(struct admin *a, uint64_t now_ms);
 
 #endif

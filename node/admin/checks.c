@@ -28,9 +28,23 @@ static const char *check_name(uint32_t check)
 
 static void run_checks(struct admin_request *rq);
 
+static void count_check(struct admin_request *rq, uint32_t check, bool is_ok)
+{
+    bool is_livez = strncmp(rq->path, "/livez", 6) == 0;
+    struct admin_check_stats *s =
+        &rq->admin->stats
+             .checks[(is_livez ? 0 : ADMIN_CHECKS) + __builtin_ctz(check)];
+    s->type = is_livez ? "livez" : "readyz";
+    s->name = check_name(check);
+    s->is_ok = is_ok;
+    s->success += is_ok;
+    s->errors += !is_ok;
+}
+
 static void conclude(struct admin_request *rq, uint32_t check,
                      const char *error)
 {
+    count_check(rq, check, error == NULL);
     if (error) {
         rq->failed = true;
         buf_printf(&rq->lines, "[-]%s failed: %s\n", check_name(check), error);
@@ -130,6 +144,8 @@ static uint32_t checks_of_path(const char *path)
 static void answer_health(struct admin_request *rq, const char *reason)
 {
     struct buf b = BUF_INIT(ADMIN_BODY_MAX);
+    rq->admin->stats.health_success += reason == NULL;
+    rq->admin->stats.health_failures += reason != NULL;
     buf_printf(&b, "{\"health\":\"%s\",\"reason\":\"%s\"}%s",
                reason ? "false" : "true", reason ? reason : "",
                reason ? "\n" : "");
@@ -168,6 +184,11 @@ static void health(struct admin_request *rq)
     } else {
         rim->read(rim->ctx, !rq->serializable, health_read_done, rq);
     }
+}
+
+void admin_get_stats(const struct admin *a, struct admin_stats *ret)
+{
+    *ret = a->stats;
 }
 
 bool admin_checks_route(struct admin_request *rq)

@@ -3,22 +3,82 @@
 #define ADMIN_INTERNAL_H
 
 #include <microhttpd.h>
+#include <pthread.h>
 
 #include "admin.h"
+#include "base/arena.h"
 #include "base/list.h"
 #include "base/mailbox.h"
 
 enum {
-    ADMIN_BODY_MAX = 4 << 20, /* bytes of an answer */
+    ADMIN_BODY_MAX = 4 << 20, /* bytes of an answer but the gateway's */
     ADMIN_EXCLUDES_MAX = 16,
+    ADMIN_HEADERS_MAX = 64, /* of a request, for the gateway */
+    ADMIN_HEADER_BYTES_MAX = 32 << 10,
+    ADMIN_ANSWER_HEADERS_MAX = 8,
+    ADMIN_UPLOAD_BYTES_MAX = 1 << 20, /* on its way to the loop */
+    ADMIN_OUT_HIGH = 256 << 10,       /* of a stream, not yet written: */
+    ADMIN_OUT_LOW = 64 << 10,         /* pause, and go on */
+    ADMIN_HANGUP_POLL_MS = 500,
+};
+
+enum admin_access {
+    ADMIN_ACCESS_OK,
+    ADMIN_ACCESS_HOST,      /* not listed: refused */
+    ADMIN_ACCESS_OPTIONS,   /* answered, whatever the path */
+    ADMIN_ACCESS_ELSEWHERE, /* the path has another spelling */
+};
+
+/* What a daemon's connections may ask for. */
+struct admin_door {
+    struct admin *admin;
+    struct MHD_Daemon *daemon;
+    bool metrics_only;
 };
 
 struct admin {
+    struct admin_config config;
     struct admin_rim rim;
-    struct MHD_Daemon *daemon;
-    struct mailbox inbox; /* HTTP thread -> loop */
-    struct list waiting;  /* on the loop, not answered yet */
+    struct admin_door client;
+    struct admin_door metrics;
+    struct mailbox inbox;  /* HTTP threads -> loop */
+    struct list waiting;   /* on the loop, not answered yet */
+    struct list exchanges; /* the gateway's, on the loop */
+    struct admin_stats stats;
+    uint64_t hangup_poll_ms;
+    pthread_mutex_t mutex; /* guards `stopping` and what of an exchange
+                              both threads touch */
     bool stopping;
+};
+
+/* A request for the gateway: both sides work on it at the same time. Freed
+ * by the loop, after the HTTP thread has posted that it is completed. */
+struct admin_exchange {
+    /* Under admin.mutex: */
+    bool is_posted;      /* the letter is on its way */
+    bool is_suspended;   /* the connection, by us */
+    bool is_upload_over; /* the whole body came */
+    bool is_completed;   /* the HTTP thread has forgotten it */
+    bool is_lost;        /* cut it off: the answer cannot be finished */
+    bool is_over;        /* the answer is all in `out` */
+    bool has_head;
+    bool is_stream;
+    struct buf upload;
+    struct buf out;
+
+    /* Written before the letter is posted first: */
+    const char *headers[2 * ADMIN_HEADERS_MAX + 1];
+    struct arena arena;
+    int fd;
+
+    /* The loop's: */
+    struct list link;
+    struct admin_request *owner;
+    struct gateway_call *call; /* NULL: not begun, or over */
+    bool is_begun;
+    bool is_body_told;
+    bool is_paused;
+    const char *answer_headers[2 * ADMIN_ANSWER_HEADERS_MAX + 1];
 };
 
 /* Lives from the head of a request to its end. The HTTP thread fills the
@@ -27,14 +87,18 @@ struct admin {
 struct admin_request {
     struct letter letter;
     struct admin *admin;
+    const struct admin_door *door;
     struct MHD_Connection *conn;
     char *path;
     char *method;
+    enum admin_access access;
+    char *location; /* ADMIN_ACCESS_ELSEWHERE */
     bool asked;
     bool verbose;
     bool serializable;
     const char *excludes[ADMIN_EXCLUDES_MAX]; /* the connection's memory */
     uint32_t exclude_count;
+    struct admin_exchange *exchange; /* NULL: not the gateway's */
 
     struct list link;
     int status;
@@ -53,9 +117,30 @@ void admin_route(struct admin_request *rq);
 void admin_answer(struct admin_request *rq, int status,
                   const char *content_type, struct slice body);
 enum MHD_Result admin_respond(struct admin_request *rq);
+void admin_request_free(struct admin_request *rq);
 
 /* checks.c: /health, /livez, /readyz and their sub-paths. True when the
  * path is one of them. */
 bool admin_checks_route(struct admin_request *rq);
+
+/* access.c, HTTP thread: who may ask. */
+/* Adds the CORS headers, if the origin is allowed. */
+void admin_access_cors(struct admin_request *rq, struct MHD_Response *r);
+/* What needs no look at the member, judged by the head alone ... */
+enum admin_access admin_access_judge(struct admin_request *rq);
+/* ... and answered when the body is in. */
+enum MHD_Result admin_access_answer(struct admin_request *rq);
+
+/* exchange.c: requests under /v3/ */
+bool admin_exchange_is_wanted(const struct admin_door *door, const char *path);
+/* HTTP thread */
+void admin_exchange_begin(struct admin_request *rq);
+enum MHD_Result admin_exchange_request(struct admin_request *rq,
+                                       const char *body, size_t *body_size);
+void admin_exchange_completed(struct admin_request *rq);
+/* Loop thread */
+void admin_exchange_poll(struct admin_request *rq);
+void admin_exchange_find_hangups(struct admin *a);
+void admin_exchange_stop_all(struct admin *a);
 
 #endif

@@ -42,20 +42,38 @@ static void answer_metrics(struct admin_request *rq)
     buf_release(&b);
 }
 
+static void answer_vars(struct admin_request *rq)
+{
+    struct buf b = BUF_INIT(ADMIN_BODY_MAX);
+    rq->admin->rim.vars_json(rq->admin->rim.ctx, &b);
+    admin_answer(rq, 200, "application/json; charset=utf-8", buf_slice(&b));
+    buf_release(&b);
+}
+
+/* True: the path is one of these, which take GET only. */
+static bool answer_get_only(struct admin_request *rq)
+{
+    bool is_version = strcmp(rq->path, "/version") == 0;
+    if (rq->door->metrics_only ||
+        (!is_version && strcmp(rq->path, "/debug/vars") != 0)) {
+        return false;
+    }
+    if (strcmp(rq->method, "GET") != 0) {
+        rq->no_sniff = true;
+        admin_answer(rq, 405, text_plain, slice_str("Method Not Allowed\n"));
+    } else if (is_version) {
+        answer_version(rq);
+    } else {
+        answer_vars(rq);
+    }
+    return true;
+}
+
 void admin_route(struct admin_request *rq)
 {
-    bool is_get = strcmp(rq->method, "GET") == 0;
     if (strcmp(rq->path, "/metrics") == 0) {
         answer_metrics(rq);
-    } else if (strcmp(rq->path, "/version") == 0) {
-        if (is_get) {
-            answer_version(rq);
-        } else {
-            rq->no_sniff = true;
-            admin_answer(rq, 405, text_plain,
-                         slice_str("Method Not Allowed\n"));
-        }
-    } else if (!admin_checks_route(rq)) {
+    } else if (!answer_get_only(rq) && !admin_checks_route(rq)) {
         rq->no_sniff = true;
         admin_answer(rq, 404, text_plain, slice_str("404 page not found\n"));
     }

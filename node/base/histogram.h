@@ -27,4 +27,9 @@ void histogram_observe(struct histogram *h, uint64_t ns);
 void histogram_print(struct histogram *h, const char *name, const char *help,
                      struct buf *out);
 
+/* The series alone, of a metric with labels: `labels` as between the braces,
+ * "" for none. */
+void histogram_print_series(struct histogram *h, const char *name,
+                            const char *labels, struct buf *out);
+
 #endif

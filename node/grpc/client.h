@@ -21,6 +21,8 @@ struct grpc_link {
 struct grpc_channel {
     struct loop *loop;
     struct net_address address;
+    struct grpc_server *local; /* instead of an address */
+    struct timer *no_pair;     /* tells that there were no descriptors */
     uint64_t dial_timeout_ms;
     char authority[300];
     struct dial *dial;

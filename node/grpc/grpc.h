@@ -98,6 +98,14 @@ void grpc_server_accept(struct grpc_server *s, struct conn *c);
 void grpc_server_stop(struct grpc_server *s, enum grpc_code code,
                       const char *text, void (*drained)(void *ctx), void *ctx);
 void grpc_server_free(struct grpc_server *s);
+/* Messages of one method, which must be of the config's. */
+struct grpc_method_stats {
+    uint64_t received;
+    uint64_t sent;
+};
+void grpc_server_get_method_stats(const struct grpc_server *s,
+                                  const struct grpc_method *m,
+                                  struct grpc_method_stats *ret);
 void grpc_server_get_stats(const struct grpc_server *s,
                            struct grpc_server_stats *ret);
 
@@ -169,6 +177,12 @@ struct grpc_client_handler {
 struct grpc_channel *grpc_channel_new(struct loop *l,
                                       const struct net_address *address,
                                       uint64_t dial_timeout_ms);
+/* To a server in this process, which outlives it, by a pair of sockets. */
+struct grpc_channel *grpc_channel_new_local(struct loop *l,
+                                            struct grpc_server *server);
+/* Stop or go on reading: what the server sends then fills the sockets, and
+ * the server sees a slow reader. */
+void grpc_channel_pause(struct grpc_channel *ch, bool paused);
 /* Calls still open get GRPC_CANCELED. */
 void grpc_channel_free(struct grpc_channel *ch);
 /* `metadata`: name, value, name, value ..., NULL. deadline_ms 0: none. */

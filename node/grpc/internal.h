@@ -90,7 +90,8 @@ struct grpc_server {
     struct loop *loop;
     struct grpc_server_config config;
     struct grpc_server_stats stats;
-    const struct grpc_method **slots; /* hash table of paths */
+    struct grpc_method_stats *method_stats; /* as config.methods */
+    const struct grpc_method **slots;       /* hash table of paths */
     uint32_t slot_mask;
     struct list conns;
     struct grpc_call *free_calls;

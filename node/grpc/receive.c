@@ -13,6 +13,7 @@ static void hand_over(struct grpc_call *c, struct slice message,
     struct grpc_server_stats *stats = &c->server->stats;
     stats->bytes_received += message.size;
     stats->messages_received++;
+    c->server->method_stats[c->method - c->server->config.methods].received++;
     c->has_message = true;
     if (is_single(c) && !grpc_call_begin(c)) {
         return;

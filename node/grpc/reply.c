@@ -70,6 +70,7 @@ static void write_chunk(struct grpc_call *c, struct h2_chunk *chunk,
     struct grpc_server_stats *stats = &c->server->stats;
     stats->bytes_sent += message_size;
     stats->messages_sent++;
+    c->server->method_stats[c->method - c->server->config.methods].sent++;
     if (!c->stream.is_responded) {
         send_head(c);
     }

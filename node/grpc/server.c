@@ -191,6 +191,8 @@ struct grpc_server *grpc_server_new(struct loop *l,
     s->wheel_timer = timer_new(l, grpc_deadline_fire, s);
     s->trim_timer = timer_new(l, grpc_call_trim_slowly, s);
     grpc_methods_build(s);
+    s->method_stats =
+        mem_zalloc(config->method_count * sizeof *s->method_stats);
     return s;
 }
 
@@ -270,6 +272,7 @@ void grpc_server_stop(struct grpc_server *s, enum grpc_code code,
 void grpc_server_release(struct grpc_server *s)
 {
     free(s->slots);
+    free(s->method_stats);
     free(s);
 }
 
@@ -293,6 +296,13 @@ void grpc_server_free(struct grpc_server *s)
     if (s->call_count == 0) {
         grpc_server_release(s);
     }
+}
+
+void grpc_server_get_method_stats(const struct grpc_server *s,
+                                  const struct grpc_method *m,
+                                  struct grpc_method_stats *ret)
+{
+    *ret = s->method_stats[m - s->config.methods];
 }
 
 void grpc_server_get_stats(const struct grpc_server *s,

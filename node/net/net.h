@@ -107,6 +107,10 @@ int conn_detach_fd(struct conn *c);
  * count, 0 when there are none yet, ERR_CLOSED. */
 int conn_peek(struct conn *c, void *data, size_t size);
 
+/* Two connections, each the other's other side. ERR_IO: no descriptors
+ * left. */
+int conn_pair(struct loop *l, struct conn **ret_a, struct conn **ret_b);
+
 struct listener;
 /* `accepted` gets each new connection, not yet reading until a handler is
  * set. Host may be a name or an address; "0.0.0.0" and "::" allowed; port 0

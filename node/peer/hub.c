@@ -449,7 +449,7 @@ uint32_t peer_get_stats(const struct peer_hub *h, struct peer_stats *ret,
     uint32_t count = 0;
     list_each(it, safe, &h->peers)
     {
-        const struct peer *p = container_of(it, struct peer, link);
+        struct peer *p = container_of(it, struct peer, link);
         if (p->is_remote) {
             continue;
         }
@@ -462,6 +462,7 @@ uint32_t peer_get_stats(const struct peer_hub *h, struct peer_stats *ret,
                 .received_bytes = p->received_bytes,
                 .sent_failures = p->sent_failures,
                 .rtt_ns = p->probe.rtt_ns,
+                .rtt = &p->probe.rtt,
             };
         }
         count++;

@@ -140,6 +140,7 @@ struct peer_probe {
     uint64_t due_ms;
     uint64_t asked_ns;
     uint64_t rtt_ns;
+    struct histogram rtt;
 };
 
 void peer_probe_init(struct peer_probe *b, struct peer *p);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "image/image.h"
 #include "net/net.h"
 #include "raft/raft.h"
@@ -70,7 +71,8 @@ struct peer_stats {
     uint64_t active_since_ms; /* loop time; 0: not active */
     uint64_t sent_bytes, received_bytes;
     uint64_t sent_failures;
-    uint64_t rtt_ns; /* last probe; 0: none yet */
+    uint64_t rtt_ns;       /* last probe; 0: none yet */
+    struct histogram *rtt; /* of all; lives as long as the peer */
 };
 
 struct peer_hub *peer_hub_new(const struct peer_config *config);

@@ -6,11 +6,14 @@
 #include "base/log.h"
 #include "peer/hub.h"
 
+enum { PEER_RTT_START_NS = 100000, PEER_RTT_BUCKETS = 16 };
+
 static const struct peer_client_events events;
 
 void peer_probe_init(struct peer_probe *b, struct peer *p)
 {
     b->peer = p;
+    histogram_init(&b->rtt, PEER_RTT_START_NS, PEER_RTT_BUCKETS);
 }
 
 static void ask(struct peer_probe *b)
@@ -29,6 +32,7 @@ static void judge(struct peer_probe *b, const char *why)
     b->is_asking = false;
     if (!why) {
         b->rtt_ns = loop_now_ns(b->peer->hub->loop) - b->asked_ns;
+        histogram_observe(&b->rtt, b->rtt_ns);
     } else if (!b->is_unhealthy) {
         log_warn("prober detected unhealthy status",
                  LOG_STR("round-tripper-name", "ROUND_TRIPPER_RAFT_MESSAGE"),

@@ -50,6 +50,7 @@ struct replica {
     struct list new_reads; /* since the last pass */
     uint64_t next_request;
 
+    struct replica_stats stats;
     struct list persists; /* in order of sequence */
     uint64_t last_sequence;
 };

@@ -91,6 +91,7 @@ void replica_proposals_expire(struct replica *r)
         if (p->deadline_ms > r->now_ms) {
             return;
         }
+        r->stats.proposals_failed++;
         finish(r, p, p->proposed ? ERR_TIMEOUT : ERR_NO_LEADER);
     }
 }
@@ -138,6 +139,11 @@ void replica_proposals_close(struct replica *r)
     while (!list_empty(&r->proposals)) {
         finish(r, proposal_of(r->proposals.next), ERR_CLOSED);
     }
+}
+
+void replica_get_stats(const struct replica *r, struct replica_stats *ret)
+{
+    *ret = r->stats;
 }
 
 uint32_t replica_pending(const struct replica *r)

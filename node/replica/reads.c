@@ -120,6 +120,7 @@ void replica_reads_expire(struct replica *r)
                 break;
             }
             list_remove(&rd->link);
+            r->stats.reads_failed++;
             rd->done(rd, ERR_TIMEOUT);
         }
         if (list_empty(&b->reads)) {

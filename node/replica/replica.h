@@ -216,4 +216,10 @@ bool replica_has_leader(struct replica *r);
 uint64_t replica_leaderless_ms(struct replica *r);
 uint32_t replica_pending(const struct replica *r); /* proposals waiting */
 
+struct replica_stats {
+    uint64_t proposals_failed; /* ran out of time */
+    uint64_t reads_failed;     /* likewise */
+};
+void replica_get_stats(const struct replica *r, struct replica_stats *ret);
+
 #endif

@@ -80,17 +80,44 @@ static void probe_store(void *ctx, bool linearizable,
     replica_read(n->replica, &p->base);
 }
 
-void node_admin_rim(struct node *n, struct admin_rim *ret_rim)
+static void on_admin(void *ctx)
 {
-    *ret_rim = (struct admin_rim){
-        .wake = wake,
-        .has_leader = has_leader,
-        .is_learner = is_learner,
-        .alarm_no_space = alarm_no_space,
-        .alarm_corrupt = alarm_corrupt,
-        .read = probe_store,
-        .version_json = node_version_json,
-        .metrics = node_metrics,
-        .ctx = n,
+    struct node *n = ctx;
+    if (n->admin) {
+        admin_poll(n->admin);
+    }
+}
+
+int node_admin_start(struct node *n)
+{
+    const struct config *c = n->config;
+    struct gateway_config gc = {
+        .loop = n->loop,
+        .server = n->grpc,
+        .message_bytes_max = (uint32_t)c->max_request_bytes + 524288,
     };
+    if (c->enable_grpc_gateway) {
+        n->gateway = gateway_new(&gc);
+    }
+    struct admin_config ac = {
+        .rim =
+            {
+                .wake = wake,
+                .has_leader = has_leader,
+                .is_learner = is_learner,
+                .alarm_no_space = alarm_no_space,
+                .alarm_corrupt = alarm_corrupt,
+                .read = probe_store,
+                .version_json = node_version_json,
+                .metrics = node_metrics,
+                .vars_json = node_vars_json,
+                .ctx = n,
+            },
+        .gateway = n->gateway,
+        .cors = c->cors,
+        .host_whitelist = c->host_whitelist,
+        .has_metrics_port = c->listen_metrics_urls.count > 0,
+    };
+    n->admin_waker = waker_new(n->loop, on_admin, n);
+    return admin_new(&ac, &n->admin);
 }

@@ -32,6 +32,7 @@ struct config {
     bool initial_election_tick_advance;
     struct url_list listen_peer_urls;
     struct url_list listen_client_urls;
+    struct url_list listen_client_http_urls; /* empty: not split */
     int64_t quota_backend_bytes;
     uint64_t max_txn_ops;
     uint64_t max_request_bytes;
@@ -50,6 +51,10 @@ struct config {
     bool pre_vote;
     /* Monitoring, logging */
     char *metrics;
+    struct url_list listen_metrics_urls;
+    bool enable_grpc_gateway;
+    char *cors;
+    char *host_whitelist;
     char *logger;
     char *log_outputs;
     char *log_level;

@@ -125,6 +125,12 @@ int config_verify(struct config *c, struct buf *why)
         err = check_listen(&c->listen_client_urls, why);
     }
     if (err == 0) {
+        err = check_listen(&c->listen_client_http_urls, why);
+    }
+    if (err == 0) {
+        err = check_listen(&c->listen_metrics_urls, why);
+    }
+    if (err == 0) {
         err = check_advertise(&c->initial_advertise_peer_urls,
                               "initial-advertise-peer-urls", "\"host:port\"",
                               why);

@@ -77,6 +77,31 @@ static void client_accepted(void *ctx, struct conn *c)
     conn_set_handler(c, &handler, s);
 }
 
+/* --listen-client-http-urls is given: gRPC alone speaks here. */
+static void grpc_accepted(void *ctx, struct conn *c)
+{
+    struct node *n = ctx;
+    grpc_server_accept(n->grpc, c);
+}
+
+static void http_accepted(void *ctx, struct conn *c)
+{
+    struct node *n = ctx;
+    int fd = conn_detach_fd(c);
+    if (fd >= 0) {
+        admin_accept(n->admin, fd);
+    }
+}
+
+static void metrics_accepted(void *ctx, struct conn *c)
+{
+    struct node *n = ctx;
+    int fd = conn_detach_fd(c);
+    if (fd >= 0) {
+        admin_accept_metrics(n->admin, fd);
+    }
+}
+
 static void peer_accepted(void *ctx, struct conn *c)
 {
     struct node *n = ctx;
@@ -113,6 +138,25 @@ static int open_all(struct node *n, const struct url_list *urls,
     return 0;
 }
 
+static int open_client_side(struct node *n)
+{
+    const struct config *c = n->config;
+    bool is_split = c->listen_client_http_urls.count > 0;
+    log_info("configuring client listeners",
+             LOG_STR("listen-client-urls", c->listen_client_urls.text));
+    int err = open_all(n, &c->listen_client_urls,
+                       is_split ? grpc_accepted : client_accepted,
+                       n->client_listeners, "creating client listener failed");
+    if (err == 0) {
+        err = open_all(n, &c->listen_client_http_urls, http_accepted,
+                       n->http_listeners, "creating client listener failed");
+    }
+    return err ? err
+               : open_all(n, &c->listen_metrics_urls, metrics_accepted,
+                          n->metrics_listeners,
+                          "creating metrics listener failed");
+}
+
 int node_listen(struct node *n)
 {
     log_info("configuring peer listeners",
@@ -122,17 +166,17 @@ int node_listen(struct node *n)
     if (err) {
         return err;
     }
-    log_info("configuring client listeners",
-             LOG_STR("listen-client-urls", n->config->listen_client_urls.text));
-    return open_all(n, &n->config->listen_client_urls, client_accepted,
-                    n->client_listeners, "creating client listener failed");
+    return open_client_side(n);
 }
 
 void node_unlisten(struct node *n)
 {
     for (int i = 0; i < CONFIG_URLS_MAX; i++) {
         listener_close(n->client_listeners[i]);
+        listener_close(n->http_listeners[i]);
+        listener_close(n->metrics_listeners[i]);
         listener_close(n->peer_listeners[i]);
-        n->client_listeners[i] = n->peer_listeners[i] = NULL;
+        n->client_listeners[i] = n->http_listeners[i] = NULL;
+        n->metrics_listeners[i] = n->peer_listeners[i] = NULL;
     }
 }

@@ -31,9 +31,20 @@ struct node_paths {
     char *snap;     /* <member>/snap: images on their way in */
 };
 
+enum { NODE_LATENCY_BUCKETS = 11, NODE_API_VERSIONS_MAX = 16 };
+
 struct method_counts {
     uint64_t started;
     uint64_t handled[17]; /* by status code */
+    /* only with --metrics=extensive */
+    uint64_t latency[NODE_LATENCY_BUCKETS + 1];
+    uint64_t latency_ns_sum;
+};
+
+/* Calls by what the client says of itself. */
+struct client_version_counts {
+    char version[24];
+    uint64_t unary, stream;
 };
 
 struct node {
@@ -62,9 +73,12 @@ struct node {
 
     struct grpc_server *grpc;
     struct peer_hub *peers;
+    struct gateway *gateway; /* NULL: --enable-grpc-gateway=false */
     struct admin *admin;
     struct waker *admin_waker;
     struct listener *client_listeners[CONFIG_URLS_MAX];
+    struct listener *http_listeners[CONFIG_URLS_MAX];
+    struct listener *metrics_listeners[CONFIG_URLS_MAX];
     struct listener *peer_listeners[CONFIG_URLS_MAX];
 
     uint64_t request_ids; /* the counter below the member's prefix */
@@ -84,11 +98,10 @@ struct node {
     uint64_t wal_released;
 
     uint64_t leader_changes;
-    uint64_t proposals_failed;
-    uint64_t slow_applies;
     struct histogram wal_fsync;
     struct histogram backend_commit;
     struct method_counts *method_counts;
+    struct client_version_counts client_versions[NODE_API_VERSIONS_MAX];
     const struct grpc_method *methods;
     uint32_t method_count;
 };
@@ -162,7 +175,15 @@ void node_stop_clients(struct node *n);
 int node_listen(struct node *n);
 void node_unlisten(struct node *n);
 /* admin_rim.c, metrics.c */
-void node_admin_rim(struct node *n, struct admin_rim *ret_rim);
+int node_admin_start(struct node *n);
 void node_metrics(void *ctx, struct buf *out);
+/* metrics_grpc.c */
+void node_count_handled(struct node *n, const struct grpc_method *m,
+                        enum grpc_code code, uint64_t took_ns);
+void node_count_client(struct node *n, const struct grpc_call *call);
+void node_metrics_grpc(struct node *n, struct buf *out);
+uint64_t node_resident_bytes(void);
+/* vars.c */
+void node_vars_json(void *ctx, struct buf *out);
 
 #endif

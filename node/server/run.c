@@ -15,6 +15,7 @@
 enum {
     TRANSFER_WAIT_MS = 2000,
     TRANSFER_POLL_MS = 10,
+    LAST_WORDS_MS = 300,
 };
 
 uint64_t node_next_request_id(struct node *n)
@@ -59,6 +60,7 @@ static void on_tick(void *ctx)
     uint64_t now = loop_now_ms(n->loop);
     replica_tick(n->replica, now);
     api_tick(n->api, now);
+    admin_tick(n->admin, now);
 }
 
 static void on_flush_timer(void *ctx)
@@ -96,14 +98,6 @@ static void on_db(void *ctx)
     }
 }
 
-static void on_admin(void *ctx)
-{
-    struct node *n = ctx;
-    if (n->admin) {
-        admin_poll(n->admin);
-    }
-}
-
 static void on_rpc_started(void *ctx, const struct grpc_method *m)
 {
     struct node *n = ctx;
@@ -114,7 +108,7 @@ static void on_rpc_handled(void *ctx, const struct grpc_method *m,
                            enum grpc_code code, uint64_t took_ns)
 {
     struct node *n = ctx;
-    n->method_counts[m - n->methods].handled[code]++;
+    node_count_handled(n, m, code, took_ns);
     if (m->kind == GRPC_UNARY &&
         (int64_t)took_ns > n->config->warning_unary_request_duration_ns) {
         log_warn("request stats", LOG_DURATION("time spent", took_ns),
@@ -125,6 +119,7 @@ static void on_rpc_handled(void *ctx, const struct grpc_method *m,
 static bool on_intercept(void *ctx, struct grpc_call *call)
 {
     struct node *n = ctx;
+    node_count_client(n, call);
     return api_intercept(n->api, call);
 }
 
@@ -274,14 +269,6 @@ static void start_services(struct node *n)
     n->grpc = grpc_server_new(n->loop, &gc);
 }
 
-static int start_admin(struct node *n)
-{
-    struct admin_rim rim;
-    node_admin_rim(n, &rim);
-    n->admin_waker = waker_new(n->loop, on_admin, n);
-    return admin_new(&rim, &n->admin);
-}
-
 /* ---- stop ---- */
 
 struct stop {
@@ -290,10 +277,26 @@ struct stop {
     uint64_t until_ms;
 };
 
+static void wait_last_words(void *ctx)
+{
+    struct stop *s = ctx;
+    struct node *n = s->node;
+    if (!admin_is_busy(n->admin) || loop_now_ms(n->loop) >= s->until_ms) {
+        timer_free(s->timer);
+        free(s);
+        loop_stop(n->loop);
+    }
+}
+
+/* gRPC is done; the gateway's clients have yet to be told the same. */
 static void drained(void *ctx)
 {
     struct node *n = ctx;
-    loop_stop(n->loop);
+    struct stop *s = mem_zalloc(sizeof *s);
+    s->node = n;
+    s->until_ms = loop_now_ms(n->loop) + LAST_WORDS_MS;
+    s->timer = timer_new(n->loop, wait_last_words, s);
+    timer_start(s->timer, 0, TRANSFER_POLL_MS);
 }
 
 void node_stop_clients(struct node *n)
@@ -452,7 +455,7 @@ static int start(struct node *n)
     log_start(n);
     start_services(n);
     start_peers(n);
-    err = start_admin(n);
+    err = node_admin_start(n);
     if (err == 0) {
         err = node_listen(n);
     }
@@ -472,6 +475,8 @@ static void finish(struct node *n)
     node_unlisten(n);
     admin_free(n->admin);
     n->admin = NULL;
+    gateway_free(n->gateway);
+    n->gateway = NULL;
     if (n->peers) {
         peer_hub_free(n->peers);
         n->peers = NULL;

@@ -1,0 +1,158 @@
+/* Who may ask: CORS, the list of host names; and paths spelled oddly. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "internal.h"
+
+/* Whether `item` is among the comma-separated ones; "*" is all. */
+static bool is_listed(const char *list, struct slice item)
+{
+    bool is_empty = true;
+    while (*list) {
+        size_t n = strcspn(list, ",");
+        struct slice one = slice_of(list, n);
+        is_empty &= n == 0;
+        if (slice_eq_str(one, "*") || slice_eq(one, item)) {
+            return true;
+        }
+        list += n + (list[n] == ',');
+    }
+    return is_empty;
+}
+
+static const char *header(struct admin_request *rq, const char *name)
+{
+    return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);
+}
+
+void admin_access_cors(struct admin_request *rq, struct MHD_Response *r)
+{
+    const char *origin = header(rq, "Origin");
+    const char *list = rq->admin->config.cors;
+    bool is_any = is_listed(list, (struct slice){NULL, 0});
+    if (!is_any && !(origin && is_listed(list, slice_str(origin)))) {
+        return;
+    }
+    MHD_add_response_header(r, "Access-Control-Allow-Methods",
+                            "POST, GET, OPTIONS, PUT, DELETE");
+    MHD_add_response_header(r, "Access-Control-Allow-Origin",
+                            is_any ? "*" : origin);
+    MHD_add_response_header(r, "Access-Control-Allow-Headers",
+                            "accept, content-type, authorization");
+}
+
+static struct slice without_port(const char *host)
+{
+    size_t n = strlen(host), digits = n;
+    while (digits && host[digits - 1] >= '0' && host[digits - 1] <= '9') {
+        digits--;
+    }
+    if (digits && host[digits - 1] == ':') {
+        n = digits - 1;
+    }
+    if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
+        return slice_of(host + 1, n - 2);
+    }
+    return slice_of(host, n);
+}
+
+static enum MHD_Result answer(struct admin_request *rq, int status,
+                              const char *content_type, const char *location,
+                              struct slice body)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer(
+        body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
+    if (r == NULL) {
+        return MHD_NO;
+    }
+    if (content_type) {
+        MHD_add_response_header(r, "Content-Type", content_type);
+        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    }
+    if (location) {
+        MHD_add_response_header(r, "Location", location);
+    }
+    admin_access_cors(rq, r);
+    enum MHD_Result ok = MHD_queue_response(rq->conn, (unsigned)status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static enum MHD_Result refuse_host(struct admin_request *rq, struct slice host)
+{
+    struct buf b = BUF_INIT(64 << 10);
+    buf_printf(&b,
+               "\netcd received your request, but the Host header was "
+               "unrecognized.\n\nEither of these helps:\n"
+               "- Talk to it over TLS: any host name is good there.\n"
+               "- Add the host name to the list:\n"
+               "  - e.g. etcd --host-whitelist \"%.*s\"\n\n"
+               "The list is a guard against DNS rebinding "
+               "(CVE-2018-5702).\n\n",
+               (int)host.size, (const char *)host.data);
+    enum MHD_Result ok =
+        answer(rq, 421, "text/plain; charset=utf-8", NULL, buf_slice(&b));
+    buf_release(&b);
+    return ok;
+}
+
+/* Doubled slashes and /./, /../ out of the path; NULL: there are none. */
+static char *cleaned(const char *path)
+{
+    char *to = mem_alloc(strlen(path) + 2), *end = to;
+    for (const char *p = path; *p;) {
+        size_t n = strcspn(++p, "/"); /* behind a slash */
+        if (n == 2 && p[0] == '.' && p[1] == '.') {
+            while (end > to && *--end != '/') {
+            }
+        } else if (n && !(n == 1 && p[0] == '.')) {
+            *end++ = '/';
+            memcpy(end, p, n);
+            end += n;
+        }
+        p += n;
+    }
+    if (end == to || path[strlen(path) - 1] == '/') {
+        *end++ = '/';
+    }
+    *end = '\0';
+    if (strcmp(to, path) == 0) {
+        free(to);
+        return NULL;
+    }
+    return to;
+}
+
+enum admin_access admin_access_judge(struct admin_request *rq)
+{
+    if (rq->door->metrics_only) {
+        return ADMIN_ACCESS_OK;
+    }
+    const char *host = header(rq, "Host");
+    struct slice name = without_port(host ? host : "");
+    if (!is_listed(rq->admin->config.host_whitelist, name)) {
+        return ADMIN_ACCESS_HOST;
+    }
+    if (strcmp(rq->method, "OPTIONS") == 0) {
+        return ADMIN_ACCESS_OPTIONS;
+    }
+    if (strcmp(rq->path, "/v3") == 0 && rq->admin->config.gateway) {
+        rq->location = mem_strdup("/v3/");
+    } else if (rq->path[0] == '/') {
+        rq->location = cleaned(rq->path);
+    }
+    return rq->location ? ADMIN_ACCESS_ELSEWHERE : ADMIN_ACCESS_OK;
+}
+
+enum MHD_Result admin_access_answer(struct admin_request *rq)
+{
+    const char *host = header(rq, "Host");
+    switch (rq->access) {
+    case ADMIN_ACCESS_HOST:
+        return refuse_host(rq, without_port(host ? host : ""));
+    case ADMIN_ACCESS_ELSEWHERE:
+        return answer(rq, 307, NULL, rq->location, slice_str(""));
+    default:
+        return answer(rq, 200, NULL, NULL, slice_str(""));
+    }
+}
