@@ -202,6 +202,10 @@ static struct cofre_config configuration(struct cli *x, const char *endpoints)
     int64_t request_max = cli_flags_int(&x->flags, "max-request-bytes");
     config.request_bytes_max = request_max > 0 ? (size_t)request_max : 0;
     config.dial_timeout_ms = to_ms(cli_flags_int(&x->flags, "dial-timeout"));
+    config.keepalive_time_ms =
+        to_ms(cli_flags_int(&x->flags, "keepalive-time"));
+    config.keepalive_timeout_ms =
+        to_ms(cli_flags_int(&x->flags, "keepalive-timeout"));
     config.call_timeout_ms = to_ms(cli_flags_int(&x->flags, "command-timeout"));
     if (*cli_flags_text(&x->flags, "auth-jwt-token")) {
         config.token = cli_flags_text(&x->flags, "auth-jwt-token");

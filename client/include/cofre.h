@@ -79,7 +79,12 @@ struct cofre_config {
     const char *endpoints;    /* "host:port,http://host:port"; required */
     uint64_t dial_timeout_ms; /* 0: 2000 */
     uint64_t call_timeout_ms; /* a unary call with its retries; 0: none */
-    const char *user;         /* log in before the first call; NULL: no */
+    /* A connection that is silent under open calls is asked after this time
+     * (10 s at least, or servers object; 0: never) and given up after the
+     * timeout (0: 6 s). */
+    uint64_t keepalive_time_ms;
+    uint64_t keepalive_timeout_ms;
+    const char *user; /* log in before the first call; NULL: no */
     const char *password;
     const char *token;        /* ready-made token; NULL: none */
     size_t request_bytes_max; /* 0: 2 MiB */

@@ -24,6 +24,8 @@ struct cofre {
     size_t current; /* the endpoint that answered last */
     uint64_t dial_timeout_ms;
     uint64_t call_timeout_ms;
+    uint64_t keepalive_time_ms;
+    uint64_t keepalive_timeout_ms;
     size_t request_bytes_max;
     char *user;
     char *password;

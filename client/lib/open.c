@@ -6,7 +6,11 @@
 #include "base/text.h"
 #include "client.h"
 
-enum { DIAL_MS_MIN = 300 };
+enum {
+    DIAL_MS_MIN = 300,
+    KEEPALIVE_MS_MIN = 10000,
+    KEEPALIVE_TIMEOUT_MS = 6000,
+};
 
 static _Thread_local char open_error[512];
 
@@ -153,6 +157,13 @@ int cofre_open(const struct cofre_config *config, struct cofre **ret_client)
     c->dial_timeout_ms =
         config->dial_timeout_ms ? config->dial_timeout_ms : 2000;
     c->call_timeout_ms = config->call_timeout_ms;
+    c->keepalive_time_ms = config->keepalive_time_ms;
+    if (c->keepalive_time_ms && c->keepalive_time_ms < KEEPALIVE_MS_MIN) {
+        c->keepalive_time_ms = KEEPALIVE_MS_MIN;
+    }
+    c->keepalive_timeout_ms = config->keepalive_timeout_ms
+                                  ? config->keepalive_timeout_ms
+                                  : KEEPALIVE_TIMEOUT_MS;
     c->request_bytes_max = config->request_bytes_max ? config->request_bytes_max
                                                      : CLIENT_REQUEST_BYTES_MAX;
     c->user = copy(config->user);
@@ -216,6 +227,8 @@ struct grpc_channel *client_channel(struct cofre *c, size_t index)
         e->channel =
             grpc_channel_new(c->loop, &e->address,
                              share_ms < DIAL_MS_MIN ? DIAL_MS_MIN : share_ms);
+        grpc_channel_keepalive(e->channel, c->keepalive_time_ms,
+                               c->keepalive_timeout_ms);
     }
     return e->channel;
 }

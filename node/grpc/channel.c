@@ -56,6 +56,7 @@ static void open_waiting(struct grpc_channel *ch)
 static void on_data(void *ctx, struct slice data)
 {
     struct grpc_link *k = ctx;
+    grpc_keepalive_heard(k);
     if (h2_session_recv(k->h2, data) != 0) {
         retire(k);
         conn_close(k->conn, true);
@@ -118,6 +119,7 @@ static void on_closed(void *ctx, int err)
     struct grpc_channel *ch = k->channel;
     bool was_greeted = k->greeting == NULL;
     timer_free(k->greeting);
+    timer_free(k->probe);
     retire(k);
     h2_session_free(k->h2); /* its calls are told here */
     free(k);
@@ -141,6 +143,12 @@ static void on_silence(void *ctx)
     }
 }
 
+void grpc_link_cut(struct grpc_link *k)
+{
+    retire(k);
+    conn_close(k->conn, false);
+}
+
 static void on_dialed(void *ctx, struct conn *conn, int err)
 {
     struct grpc_channel *ch = ctx;
@@ -159,6 +167,7 @@ static void on_dialed(void *ctx, struct conn *conn, int err)
     k->h2 = h2_session_new(&config);
     k->greeting = timer_new(ch->loop, on_silence, k);
     timer_start(k->greeting, ch->dial_timeout_ms, 0);
+    grpc_keepalive_begin(k, ch);
     conn_set_handler(conn, &handler, k);
     conn_want_flush(conn);
     ch->link = k;
@@ -204,6 +213,13 @@ void grpc_channel_retire(struct grpc_channel *ch)
 }
 
 /* ---- the door ---- */
+
+void grpc_channel_keepalive(struct grpc_channel *ch, uint64_t time_ms,
+                            uint64_t timeout_ms)
+{
+    ch->keepalive_ms = time_ms;
+    ch->keepalive_timeout_ms = timeout_ms;
+}
 
 struct grpc_channel *grpc_channel_new(struct loop *l,
                                       const struct net_address *address,

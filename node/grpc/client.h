@@ -16,6 +16,12 @@ struct grpc_link {
     struct h2_session *h2;
     struct timer *greeting; /* until the server's SETTINGS; NULL: they came,
                                and calls may go out */
+    /* keepalive.c; probe NULL: not kept */
+    struct timer *probe;
+    uint64_t heard_ms;
+    uint64_t keepalive_ms;
+    uint64_t keepalive_timeout_ms;
+    bool is_probing; /* our PING is out, and no byte since */
 };
 
 struct grpc_channel {
@@ -24,6 +30,8 @@ struct grpc_channel {
     struct grpc_server *local; /* instead of an address */
     struct timer *no_pair;     /* tells that there were no descriptors */
     uint64_t dial_timeout_ms;
+    uint64_t keepalive_ms; /* 0: never ask */
+    uint64_t keepalive_timeout_ms;
     char authority[300];
     struct dial *dial;
     struct grpc_link *link; /* NULL: none yet, or lost */
@@ -62,6 +70,11 @@ void grpc_client_open(struct grpc_client_call *c);
 /* Tells the status, once; the call may be gone after it. */
 void grpc_client_tell(struct grpc_client_call *c, enum grpc_code code,
                       const char *text);
+/* At once; its calls are told that it is lost. */
+void grpc_link_cut(struct grpc_link *k);
+void grpc_keepalive_begin(struct grpc_link *k, const struct grpc_channel *ch);
+/* Bytes came. */
+void grpc_keepalive_heard(struct grpc_link *k);
 void grpc_channel_connect(struct grpc_channel *ch);
 /* The next call gets a connection of its own. */
 void grpc_channel_retire(struct grpc_channel *ch);

@@ -183,6 +183,11 @@ struct grpc_channel *grpc_channel_new_local(struct loop *l,
 /* Stop or go on reading: what the server sends then fills the sockets, and
  * the server sees a slow reader. */
 void grpc_channel_pause(struct grpc_channel *ch, bool paused);
+/* Connections made from now on are asked by PING after `time_ms` without a
+ * byte while calls are open, and cut after `timeout_ms` more (GRPC_UNAVAILABLE
+ * for the calls). 0: never. */
+void grpc_channel_keepalive(struct grpc_channel *ch, uint64_t time_ms,
+                            uint64_t timeout_ms);
 /* Calls still open get GRPC_CANCELED. */
 void grpc_channel_free(struct grpc_channel *ch);
 /* `metadata`: name, value, name, value ..., NULL. deadline_ms 0: none. */

@@ -227,3 +227,25 @@ bytes per key-value, 50 concurrent clients]." "${lines[0]}"
         "$COFRECTL" completion zsh | zsh -n
     fi
 }
+
+@test "watch: a server that is gone without a word is left for another" {
+    local there=$DIR watcher others
+    cluster_init 3
+    cluster_start
+    # Ten seconds of silence, two for the answer: less than servers mind.
+    "$COFRECTL" --endpoints="127.0.0.1:$(<"$DIR/1.client"),$(
+    )127.0.0.1:$(<"$DIR/2.client")" --keepalive-time 1s \
+        --keepalive-timeout 2s watch /w >"$OUT/watch" 2>&1 3>&- &
+    watcher=$!
+    KEPT+=" $watcher"
+    others=127.0.0.1:$(<"$DIR/2.client"),127.0.0.1:$(<"$DIR/3.client")
+    wait_for 5 eval '"$COFRECTL" --endpoints="$others" put /w 1 &&
+        grep -q 1 "$OUT/watch"'
+    node_signal 1 STOP
+    wait_for 15 "$COFRECTL" --endpoints="$others" put /w silent
+    wait_for 20 grep -q silent "$OUT/watch"
+    node_signal 1 CONT
+    is 1 "$(grep -c silent "$OUT/watch")"
+    cluster_stop
+    DIR=$there
+}

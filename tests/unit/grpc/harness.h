@@ -38,7 +38,8 @@ struct fixture {
     struct listener *listener;
     struct grpc_server *server;
     struct timer *guard;
-    struct conn *conn; /* the bare client's */
+    struct conn *conn;     /* the bare client's */
+    struct conn *accepted; /* the server's last one */
     struct h2_session *h2;
     int open; /* exchanges not closed */
     int ended, messages, drains, handled;
@@ -252,7 +253,9 @@ static const struct conn_handler c_handler = {
 
 static void on_accepted(void *ctx, struct conn *c)
 {
-    grpc_server_accept(((struct fixture *)ctx)->server, c);
+    struct fixture *f = ctx;
+    f->accepted = c;
+    grpc_server_accept(f->server, c);
 }
 
 static void on_dialed(void *ctx, struct conn *c, int err)

@@ -221,13 +221,38 @@ static void freeing_tells_what_is_open(void **state)
     WAIT_FOR(f, f->ended == 1);
 }
 
+/* The other side is there for the kernel only: it reads nothing more. */
+static void silence_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct grpc_channel *ch = channel(f);
+    struct answer a = fresh(f), b = fresh(f);
+    grpc_channel_keepalive(ch, 100, 100);
+    ask(ch, "/t.T/Hold", &a, "x");
+    WAIT_FOR(f, f->messages == 1);
+    /* An answer to the PING is enough: a silent call is no lost one. */
+    uint64_t end_ms = loop_now_ms(f->loop) + 250;
+    WAIT_FOR(f, loop_now_ms(f->loop) >= end_ms);
+    assert_int_equal(a.statuses, 0);
+    conn_pause(f->accepted, true);
+    WAIT_FOR(f, a.statuses);
+    assert_int_equal(a.code, GRPC_UNAVAILABLE);
+    /* The next call has a connection of its own. */
+    ask(ch, "/t.T/Echo", &b, "again");
+    WAIT_FOR(f, b.statuses);
+    assert_int_equal(b.code, GRPC_OK);
+    buf_release(&b.got);
+    grpc_channel_free(ch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(asks_and_hears),    TEST(metadata_arrives),
-        TEST(streams_both_ways), TEST(large_answers_flow),
-        TEST(own_deadline),      TEST(nobody_there),
-        TEST(connects_again),    TEST(freeing_tells_what_is_open),
+        TEST(asks_and_hears),     TEST(metadata_arrives),
+        TEST(streams_both_ways),  TEST(large_answers_flow),
+        TEST(own_deadline),       TEST(nobody_there),
+        TEST(connects_again),     TEST(freeing_tells_what_is_open),
+        TEST(silence_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
