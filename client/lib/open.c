@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "client.h"
 
+enum { DIAL_MS_MIN = 300 };
+
 static _Thread_local char open_error[512];
 
 const char *cofre_open_error(void)
@@ -206,7 +208,11 @@ struct grpc_channel *client_channel(struct cofre *c, size_t index)
 {
     struct client_endpoint *e = &c->endpoints[index];
     if (!e->channel) {
-        e->channel = grpc_channel_new(c->loop, &e->address, c->dial_timeout_ms);
+        /* One that is reached but silent must leave the others their time. */
+        uint64_t share_ms = c->dial_timeout_ms / c->endpoint_count;
+        e->channel =
+            grpc_channel_new(c->loop, &e->address,
+                             share_ms < DIAL_MS_MIN ? DIAL_MS_MIN : share_ms);
     }
     return e->channel;
 }

@@ -53,6 +53,22 @@ static const struct grpc_method table[] = {
      .kind = GRPC_UNARY,
      .on_message = api_member_list,
      .on_end = api_call_end},
+    {.path = "/etcdserverpb.Cluster/MemberAdd",
+     .kind = GRPC_UNARY,
+     .on_message = api_member_add,
+     .on_end = api_call_end},
+    {.path = "/etcdserverpb.Cluster/MemberRemove",
+     .kind = GRPC_UNARY,
+     .on_message = api_member_remove,
+     .on_end = api_call_end},
+    {.path = "/etcdserverpb.Cluster/MemberUpdate",
+     .kind = GRPC_UNARY,
+     .on_message = api_member_update,
+     .on_end = api_call_end},
+    {.path = "/etcdserverpb.Cluster/MemberPromote",
+     .kind = GRPC_UNARY,
+     .on_message = api_member_promote,
+     .on_end = api_call_end},
     {.path = "/etcdserverpb.Maintenance/Status",
      .kind = GRPC_UNARY,
      .on_message = api_status_rpc},
@@ -94,6 +110,7 @@ struct api *api_new(const struct api_config *config)
     a->db = config->db;
     list_init(&a->streams);
     list_init(&a->waits);
+    list_init(&a->range_jobs);
     buf_init(&a->scratch, APPLY_BODY_BYTES_MAX);
     a->methods = mem_dup(table, sizeof table);
     a->method_count = METHOD_COUNT;
@@ -101,7 +118,7 @@ struct api *api_new(const struct api_config *config)
         a->methods[i].user = a;
     }
     if (config->loop) {
-        a->catch_up = timer_new(config->loop, api_catch_up_fire, a);
+        a->later = timer_new(config->loop, api_later_fire, a);
     }
     return a;
 }
@@ -110,7 +127,7 @@ void api_free(struct api *a)
 {
     if (a) {
         api_expire_stop(a);
-        timer_free(a->catch_up);
+        timer_free(a->later);
         buf_release(&a->scratch);
         free(a->methods);
         free(a);
@@ -121,7 +138,7 @@ void api_set_store(struct api *a, struct mvcc *mvcc, struct kvdb *db)
 {
     a->mvcc = mvcc;
     a->db = db;
-    api_catch_up_soon(a);
+    api_later(a);
 }
 
 const struct grpc_method *api_methods(struct api *a, uint32_t *ret_count)
@@ -131,7 +148,7 @@ const struct grpc_method *api_methods(struct api *a, uint32_t *ret_count)
 }
 
 /* Each once; what a poll adds or keeps waits for the next time. */
-static void poll_waits(struct api *a)
+void api_poll_waits(struct api *a)
 {
     struct list now;
     list_init(&now);
@@ -175,20 +192,17 @@ void api_tick(struct api *a, uint64_t now_ms)
     apply_set_store_bytes(a->config.apply,
                           stats.file_bytes + mvcc_delta_bytes(a->mvcc));
     end_leaderless(a);
-    poll_waits(a);
+    api_poll_waits(a);
     api_expire_leases(a);
     watch_tick(a->config.watch, now_ms);
     if (watch_wants_catch_up(a->config.watch)) {
-        api_catch_up_soon(a);
+        api_later(a);
     }
 }
 
 void api_applied(struct api *a)
 {
-    if (!list_empty(&a->waits)) {
-        poll_waits(a);
-    }
-    if (watch_wants_catch_up(a->config.watch)) {
-        api_catch_up_soon(a);
+    if (!list_empty(&a->waits) || watch_wants_catch_up(a->config.watch)) {
+        api_later(a);
     }
 }

@@ -3,7 +3,7 @@
  * texts from one table, then replica (propose, read) and the store. Also
  * the interceptors. Loop thread only.
  *
- * On the way of a Put: grpc -> api/kv_put.c: checks, entry encoded, ->
+ * On the way of a Put: grpc -> api/kv.c: checks, entry encoded ->
  * replica_propose ... done -> header + body -> grpc_send_bytes.
  */
 #ifndef API_API_H
@@ -35,6 +35,13 @@ struct api_rim {
                                void (*done)(void *done_ctx, int err,
                                             Pb__LeaseTimeToLiveResponse *r),
                                void *done_ctx);
+    /* A promotion that the leader must judge. 0; ERR_NOT_FOUND,
+     * ERR_INVALID, ERR_AGAIN (not in sync), ERR_BUSY as api_promote(). */
+    void (*forward_promote)(void *ctx, uint64_t member,
+                            void (*done)(void *done_ctx, int err),
+                            void *done_ctx);
+    /* For how long this member has had a connection to another; 0: none. */
+    uint64_t (*connected_ms)(void *ctx, uint64_t member);
     uint64_t (*next_request_id)(void *ctx);
     /* "3.7.0"; NULL while undecided. */
     const char *(*cluster_version)(void *ctx);
@@ -56,6 +63,7 @@ struct api_config {
     uint32_t txn_ops_max;
     uint64_t election_timeout_ms;
     uint64_t watch_progress_interval_ms;
+    bool strict_reconfig; /* refuse changes that could lose the quorum */
     struct api_rim rim;
 };
 
@@ -67,10 +75,19 @@ void api_set_store(struct api *a, struct mvcc *mvcc, struct kvdb *db);
 const struct grpc_method *api_methods(struct api *a, uint32_t *ret_count);
 /* For grpc_server_config.intercept; ctx is the api. */
 bool api_intercept(void *ctx, struct grpc_call *call);
-/* Every heartbeat: leaderless streams, progress notifications, watch
- * catch-up slices, lease expiry proposals. */
+/* Every heartbeat: ends leaderless streams, asks again for what waits,
+ * proposes the end of expired leases, periodic progress. */
 void api_tick(struct api *a, uint64_t now_ms);
-/* After a pass applied entries: watchers are told (watch_hub has them), */
+/* After a pass applied entries. Proposes nothing itself; a timer of its own
+ * does, in the next turn of the loop. (Watchers were told by
+ * watch_notify(), after each entry.) */
 void api_applied(struct api *a);
+
+/* Promotes a learner as MemberPromote does, for the peer port; `done` once,
+ * possibly at once: 0, what member_change_check() and its strict sister say,
+ * ERR_AGAIN: not in sync with the leader; ERR_NOT_LEADER: this member has to
+ * pass it on; or what a proposal ends with. */
+void api_promote(struct api *a, uint64_t member,
+                 void (*done)(void *done_ctx, int err), void *done_ctx);
 
 #endif

@@ -11,6 +11,7 @@ struct api_call *api_call_new(struct grpc_call *call)
     c->api = api_of(call);
     c->call = call;
     list_init(&c->wait.link);
+    list_init(&c->in_jobs);
     apply_out_init(&c->out);
     grpc_call_set_ctx(call, c);
     return c;
@@ -29,6 +30,10 @@ void api_call_end(struct grpc_call *call)
     }
     c->waiting = API_IDLE;
     list_remove(&c->wait.link);
+    list_remove(&c->in_jobs);
+    if (c->has_job) {
+        apply_range_end(&c->job);
+    }
     apply_out_release(&c->out);
 }
 
@@ -189,6 +194,40 @@ void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
         grpc_send_bytes(call, slice_of(head, size), tail);
         bytes_unref(tail);
     }
+    grpc_finish(call, GRPC_OK, NULL);
+}
+
+void api_body_begin(struct buf *body)
+{
+    static const uint8_t room[API_BODY_ROOM];
+    buf_reset(body, API_SCRATCH_KEEP);
+    buf_append(body, room, sizeof room);
+}
+
+/* The buffer's memory as shared bytes, without a copy. */
+static struct bytes *detach_body(struct buf *body)
+{
+    size_t size;
+    uint8_t *data = buf_detach(body, &size);
+    struct bytes *b = mem_realloc(data, size);
+    atomic_init(&b->refs, 1);
+    b->size = (uint32_t)(size - API_BODY_ROOM);
+    return b;
+}
+
+void api_respond_body(struct api *a, struct grpc_call *call, int64_t revision,
+                      struct buf *body)
+{
+    struct slice content = slice_from(buf_slice(body), API_BODY_ROOM);
+    if (content.size <= API_SCRATCH_KEEP) {
+        api_respond(a, call, revision, content);
+        return;
+    }
+    uint8_t head[API_HEADER_BYTES_MAX];
+    size_t size = api_header(a, revision, head);
+    struct bytes *tail = detach_body(body);
+    grpc_send_bytes(call, slice_of(head, size), tail);
+    bytes_unref(tail);
     grpc_finish(call, GRPC_OK, NULL);
 }
 

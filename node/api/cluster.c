@@ -2,12 +2,11 @@
 #include "proto/proto.h"
 #include "state.h"
 
-static void fill(struct grpc_call *call, const struct member *from,
-                 Pb__Member *to)
+static void fill(struct arena *arena, const struct member *from, Pb__Member *to)
 {
     pb__member__init(to);
     to->id = from->id;
-    to->name = arena_strdup(grpc_call_arena(call), from->name);
+    to->name = arena_strdup(arena, from->name);
     to->peerurls = from->peer_urls;
     to->n_peerurls = from->peer_url_count;
     to->clienturls = from->client_urls;
@@ -15,22 +14,26 @@ static void fill(struct grpc_call *call, const struct member *from,
     to->islearner = from->is_learner;
 }
 
-static void serve(struct api_call *c)
+Pb__Member **api_members(struct api *a, struct arena *arena)
 {
-    const struct members *ms = c->api->config.members;
-    struct arena *arena = grpc_call_arena(c->call);
-    Pb__Member *members = arena_alloc(arena, ms->count * sizeof *members);
-    Pb__Member **list = arena_alloc(arena, ms->count * sizeof *list);
+    const struct members *ms = a->config.members;
+    Pb__Member *members = arena_alloc(arena, (ms->count + 1) * sizeof *members);
+    Pb__Member **list = arena_alloc(arena, (ms->count + 1) * sizeof *list);
     for (uint32_t i = 0; i < ms->count; i++) {
-        fill(c->call, &ms->list[i], &members[i]);
+        fill(arena, &ms->list[i], &members[i]);
         list[i] = &members[i];
     }
+    return list;
+}
+
+static void serve(struct api_call *c)
+{
     Pb__ResponseHeader header;
     api_header_pb(c->api, 0, &header);
     Pb__MemberListResponse r = PB__MEMBER_LIST_RESPONSE__INIT;
     r.header = &header;
-    r.members = list;
-    r.n_members = ms->count;
+    r.members = api_members(c->api, grpc_call_arena(c->call));
+    r.n_members = c->api->config.members->count;
     grpc_reply(c->call, &r.base);
 }
 

@@ -7,10 +7,11 @@ enum { ENTRY_LEASE_REVOKE = 9, ENTRY_LEASE_CHECKPOINT = 11 };
 static void revoked(struct replica_proposal *p, int err)
 {
     struct api_revoke *r = container_of(p, struct api_revoke, proposal);
-    /* Not done: the lessor hands it out again after a while. */
+    /* Not done: the lessor hands it out again after a while. The next one
+     * is not proposed from here, in the middle of applying. */
     r->busy = false;
     if (err == 0) {
-        api_expire_leases(r->api);
+        api_later(r->api);
     }
 }
 

@@ -5,17 +5,70 @@
 enum { ENTRY_PUT = 4, ENTRY_DELETE_RANGE = 5, ENTRY_COMPACTION = 7 };
 
 /* ---- Range ---- */
+static void answer_range(struct api_call *c, struct buf *body)
+{
+    api_respond_body(c->api, c->call, c->out.revision, body);
+}
+
+/* The rest is done later: the answer so far, and what the request points
+ * to, move to where they last. */
+static int go_on_later(struct api_call *c)
+{
+    struct api *a = c->api;
+    if (!c->kept) {
+        struct proto_range range;
+        int err = proto_decode_range(grpc_call_keep_message(c->call), &range);
+        if (err) {
+            return err;
+        }
+        c->job.range.key = range.key;
+        c->job.range.end = range.end;
+    }
+    struct buf empty = c->out.body;
+    c->out.body = a->scratch;
+    a->scratch = empty;
+    list_append(&a->range_jobs, &c->in_jobs);
+    api_later(a);
+    return 0;
+}
+
 static void serve_range(struct api_call *c)
 {
     struct api *a = c->api;
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
-    int err = apply_range(a->config.apply, &c->range, &a->scratch);
+    api_body_begin(&a->scratch);
+    int err = apply_range_begin(a->config.apply, &c->range, &c->job);
+    if (err == 0) {
+        c->has_job = true;
+        c->out.revision = mvcc_revision(a->mvcc);
+        err = apply_range_step(a->config.apply, &c->job, &a->scratch);
+    }
+    if (err == 0 && c->job.done) {
+        answer_range(c, &a->scratch);
+    } else if (err == 0) {
+        err = go_on_later(c);
+    }
     if (err) {
         api_fail(c->call, err);
-        return;
     }
-    api_respond(a, c->call, mvcc_revision(a->mvcc), buf_slice(&a->scratch));
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
+}
+
+bool api_range_jobs_step(struct api *a)
+{
+    if (list_empty(&a->range_jobs)) {
+        return false;
+    }
+    struct api_call *c =
+        container_of(a->range_jobs.next, struct api_call, in_jobs);
+    list_remove(&c->in_jobs);
+    int err = apply_range_step(a->config.apply, &c->job, &c->out.body);
+    if (err) {
+        api_fail(c->call, err);
+    } else if (c->job.done) {
+        answer_range(c, &c->out.body);
+    } else {
+        list_append(&a->range_jobs, &c->in_jobs);
+    }
+    return !list_empty(&a->range_jobs);
 }
 
 void api_kv_range(struct grpc_call *call, struct slice message)
@@ -41,8 +94,8 @@ void api_kv_range(struct grpc_call *call, struct slice message)
         return;
     }
     /* The slices must outlive this call: decode again where they stay. */
-    struct slice kept = grpc_call_keep_message(call);
-    if (proto_decode_range(kept, &c->range)) {
+    c->kept = true;
+    if (proto_decode_range(grpc_call_keep_message(call), &c->range)) {
         api_fail_unmarshal(call);
         return;
     }

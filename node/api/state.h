@@ -14,9 +14,10 @@ enum {
     API_REVOKES_MAX = 16,       /* expired leases under revocation */
     API_REVOKES_PER_TICK = 500, /* and how many a half second begins */
     API_REVOKE_PERIOD_MS = 500,
-    API_SMALL_BODY = 4096, /* answers copied rather than shared */
-    API_SCRATCH_KEEP = 256 << 10,
-    API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
+    API_SMALL_BODY = 4096,        /* answers copied rather than shared */
+    API_SCRATCH_KEEP = 256 << 10, /* larger ones are handed to the call */
+    API_BODY_ROOM = sizeof(struct bytes), /* see api_body_begin() */
+    API_WATCH_QUEUE_BYTES = 1 << 20,      /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
     /* Answers that a client asked for and does not read. */
     API_WATCH_UNREAD_MAX = 65536,
@@ -47,9 +48,10 @@ struct api {
     uint64_t tick_ms; /* of the last tick */
     struct list streams;
     struct list waits;
-    struct buf scratch; /* body of the answer being made */
-    struct timer *catch_up;
-    bool catch_up_armed;
+    struct buf scratch;  /* body of the answer being made */
+    struct timer *later; /* what is done a slice at a time */
+    struct list range_jobs;
+    bool later_armed;
     uint64_t store_bytes;
     struct api_revoke revokes[API_REVOKES_MAX];
     uint32_t revoke_budget;
@@ -78,6 +80,10 @@ struct api_call {
     /* After the proposal was applied without error, or when the read may
      * be served. */
     void (*proceed)(struct api_call *c);
+    struct list in_jobs; /* a Range that takes more than one step */
+    bool has_job;
+    bool kept; /* the message is in memory of the call */
+    struct apply_range_job job;
     union {
         struct proto_range range;
         const Pb__TxnRequest *txn;
@@ -86,6 +92,10 @@ struct api_call {
             bool keys;
         } ttl;
         uint64_t target;
+        struct {
+            const ProtobufCMessageDescriptor *answer;
+            uint64_t member; /* added or promoted */
+        } reconfig;
         struct {
             bool physical; /* answer when the records are gone */
             bool applied;
@@ -126,9 +136,15 @@ void api_propose(struct api_call *c, uint32_t field, struct slice message,
 void api_read(struct api_call *c, void (*proceed)(struct api_call *c));
 void api_wait_for(struct api *a, struct api_wait *w,
                   bool (*poll)(struct api_wait *w));
+void api_poll_waits(struct api *a);
 /* Header in front of `body`, and OK. */
 void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
                  struct slice body);
+/* An answer of any size is made in one buffer and goes out in it: the room
+ * at its front becomes the count of references. */
+void api_body_begin(struct buf *body);
+void api_respond_body(struct api *a, struct grpc_call *call, int64_t revision,
+                      struct buf *body);
 /* api_respond() with what the apply left in c->out. */
 void api_respond_applied(struct api_call *c);
 /* Writes field 1, the response header; returns its size. */
@@ -155,15 +171,21 @@ bool api_utf8_valid(struct slice s);
 /* API_NO_SPACE, and the alarm is on its way. */
 int api_check_quota(struct api *a, uint64_t cost);
 
+/* ---- cluster.c ---- */
+/* The members as answers carry them, in the arena. */
+Pb__Member **api_members(struct api *a, struct arena *arena);
+
 /* ---- expire.c ---- */
 void api_expire_leases(struct api *a);
 void api_expire_stop(struct api *a);
 /* The log's remainder of a renewed lease is the whole TTL again. */
 void api_propose_checkpoint(struct api *a, int64_t lease);
 
-/* ---- watch.c ---- */
-void api_catch_up_soon(struct api *a);
-void api_catch_up_fire(void *ctx);
+/* ---- later.c: slices of long work between the passes of the loop ---- */
+void api_later(struct api *a);
+void api_later_fire(void *ctx);
+/* kv.c: one step of the Range whose turn it is; true: there are more. */
+bool api_range_jobs_step(struct api *a);
 
 /* ---- methods ---- */
 void api_kv_range(struct grpc_call *call, struct slice message);
@@ -181,6 +203,10 @@ void api_keepalive_message(struct grpc_call *call, struct slice message);
 void api_keepalive_half_close(struct grpc_call *call);
 void api_keepalive_end(struct grpc_call *call);
 void api_member_list(struct grpc_call *call, struct slice message);
+void api_member_add(struct grpc_call *call, struct slice message);
+void api_member_remove(struct grpc_call *call, struct slice message);
+void api_member_update(struct grpc_call *call, struct slice message);
+void api_member_promote(struct grpc_call *call, struct slice message);
 void api_status_rpc(struct grpc_call *call, struct slice message);
 void api_alarm_rpc(struct grpc_call *call, struct slice message);
 void api_hash_kv(struct grpc_call *call, struct slice message);

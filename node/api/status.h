@@ -38,6 +38,25 @@
       "etcdserver: rpc not supported for learner")                             \
     X(BAD_TRANSFEREE, FAILED_PRECONDITION,                                     \
       "etcdserver: bad leader transferee")                                     \
+    X(BAD_MEMBER_URLS, INVALID_ARGUMENT,                                       \
+      "etcdserver: given member URLs are invalid")                             \
+    X(MEMBER_NOT_FOUND, NOT_FOUND, "etcdserver: member not found")             \
+    X(MEMBER_EXISTS, FAILED_PRECONDITION,                                      \
+      "etcdserver: member ID already exist")                                   \
+    X(PEER_URL_EXISTS, FAILED_PRECONDITION,                                    \
+      "etcdserver: Peer URLs already exists")                                  \
+    X(TOO_MANY_LEARNERS, FAILED_PRECONDITION,                                  \
+      "etcdserver: too many learner members in cluster")                       \
+    X(NOT_A_LEARNER, FAILED_PRECONDITION,                                      \
+      "etcdserver: can only promote a learner member")                         \
+    X(LEARNER_NOT_READY, FAILED_PRECONDITION,                                  \
+      "etcdserver: can only promote a learner member which is in sync with "   \
+      "leader")                                                                \
+    X(TOO_MANY_MEMBERS, RESOURCE_EXHAUSTED,                                    \
+      "etcdserver: too many members in cluster")                               \
+    X(UNHEALTHY, UNAVAILABLE, "etcdserver: unhealthy cluster")                 \
+    X(NOT_ENOUGH_STARTED, UNKNOWN,                                             \
+      "etcdserver: re-configuration failed due to not enough started members") \
     X(NO_LEADER, UNAVAILABLE, "etcdserver: no leader")                         \
     X(LEADER_CHANGED, UNAVAILABLE, "etcdserver: leader changed")               \
     X(STOPPED, UNAVAILABLE, "etcdserver: server stopped")                      \

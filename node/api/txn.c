@@ -38,14 +38,13 @@ static bool is_serializable(const Pb__TxnRequest *txn)
 static void serve(struct api_call *c)
 {
     struct api *a = c->api;
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
+    api_body_begin(&a->scratch);
     int err = apply_txn_read(a->config.apply, c->txn, &a->scratch);
     if (err) {
         api_fail(c->call, err);
         return;
     }
-    api_respond(a, c->call, mvcc_revision(a->mvcc), buf_slice(&a->scratch));
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
+    api_respond_body(a, c->call, mvcc_revision(a->mvcc), &a->scratch);
 }
 
 static int check(struct api *a, const Pb__TxnRequest *txn)

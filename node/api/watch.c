@@ -5,27 +5,6 @@
 enum { CREATE = 1, CANCEL = 2, PROGRESS = 3 };
 enum { FILTER_NO_PUT = 0, FILTER_NO_DELETE = 1 };
 
-/* ---- catching up, a slice at a time between other work ---- */
-void api_catch_up_soon(struct api *a)
-{
-    if (!a->catch_up_armed && a->catch_up) {
-        a->catch_up_armed = true;
-        timer_start(a->catch_up, 0, 0);
-    }
-}
-
-void api_catch_up_fire(void *ctx)
-{
-    struct api *a = ctx;
-    a->catch_up_armed = false;
-    int err;
-    if (watch_catch_up(a->config.watch, &err)) {
-        api_catch_up_soon(a);
-    }
-    /* An error of the store leaves them where they are, for the next tick;
-     * the store itself reports what it is. */
-}
-
 /* ---- out ---- */
 static void drained(struct grpc_call *call)
 {
@@ -33,7 +12,7 @@ static void drained(struct grpc_call *call)
     s->unread = 0;
     if (s->state) {
         watch_stream_resume(s->state);
-        api_catch_up_soon(s->api);
+        api_later(s->api);
     }
 }
 
@@ -153,7 +132,7 @@ static int create(struct api_stream *s, struct slice message)
     if (err == 0) {
         watch_create(s->state, &c);
         if (watch_wants_catch_up(s->api->config.watch)) {
-            api_catch_up_soon(s->api);
+            api_later(s->api);
         }
     }
     return err;

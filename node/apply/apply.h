@@ -99,8 +99,34 @@ void apply_nothing(struct apply *a, uint64_t index, uint64_t term);
 uint64_t apply_request_id(struct slice data);
 
 /* ---- reads, by api, between entries ---- */
-/* RangeResponse behind its header. ERR_COMPACTED, ERR_FUTURE,
- * ERR_TOO_LARGE, ERR_CORRUPT, ERR_IO. */
+
+/*
+ * A Range in slices, so that nobody waits behind another's long list: begun
+ * at one revision and pinned to it, each step does a bounded piece. What an
+ * order other than the store's needs is sorted in one step, as a whole.
+ */
+struct apply_range_job {
+    struct proto_range range; /* key and end are the caller's, and stay */
+    struct buf from;          /* where the next step begins */
+    int64_t count;
+    int64_t sent;
+    bool more;
+    bool done; /* the body is complete */
+};
+enum {
+    APPLY_STEP_KEYS = 2000,       /* a step looks at no more */
+    APPLY_STEP_COUNTS = 20000,    /* or counts no more in the index */
+    APPLY_STEP_BYTES = 512 << 10, /* or adds little more than this */
+};
+/* ERR_COMPACTED, ERR_FUTURE: nothing begun, nothing to release. */
+int apply_range_begin(struct apply *a, const struct proto_range *range,
+                      struct apply_range_job *ret_job);
+/* Adds to RangeResponse behind its header, until job->done. ERR_COMPACTED
+ * (while it was under way), ERR_TOO_LARGE, ERR_CORRUPT, ERR_IO. */
+int apply_range_step(struct apply *a, struct apply_range_job *job,
+                     struct buf *body);
+void apply_range_end(struct apply_range_job *job);
+/* All of it at once. */
 int apply_range(struct apply *a, const struct proto_range *range,
                 struct buf *body);
 /* A Txn of nothing but ranges; TxnResponse behind its header. */

@@ -1,27 +1,10 @@
-/* Range: look-up, filters, order, limit, encoded on the way. */
-#include <stdlib.h>
+/* Range: look-up, filters and limit in the store's order, in steps. */
+#include <assert.h>
 
 #include "base/err.h"
-#include "base/mem.h"
 #include "state.h"
 
-enum { NONE, ASCEND, DESCEND };
-enum { BY_KEY, BY_VERSION, BY_CREATE, BY_MOD, BY_VALUE };
-
-struct range_run {
-    const struct proto_range *range;
-    struct buf *body;
-    bool index_only;
-    bool filtered;
-    int64_t sent;
-    bool more;
-    int err;
-    /* collected, when the order is not the store's */
-    bool collect;
-    struct mvcc_kv *kvs;
-    size_t count;
-    size_t capacity;
-};
+enum { SORT_BY_VALUE = 4 };
 
 void apply_range_of(const Pb__RangeRequest *from, struct proto_range *ret)
 {
@@ -42,8 +25,19 @@ void apply_range_of(const Pb__RangeRequest *from, struct proto_range *ret)
     };
 }
 
+bool apply_range_is_filtered(const struct proto_range *r)
+{
+    return r->min_mod_revision || r->max_mod_revision ||
+           r->min_create_revision || r->max_create_revision;
+}
+
+bool apply_range_is_index_only(const struct proto_range *r)
+{
+    return r->keys_only && r->sort_target != SORT_BY_VALUE;
+}
+
 /* Bounds are inclusive, 0 is off, negative ones are taken as they are. */
-static bool passes(const struct proto_range *r, const struct mvcc_kv *kv)
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv)
 {
     return (!r->max_mod_revision || kv->mod_revision <= r->max_mod_revision) &&
            (!r->min_mod_revision || kv->mod_revision >= r->min_mod_revision) &&
@@ -58,11 +52,7 @@ static bool passes(const struct proto_range *r, const struct mvcc_kv *kv)
 static int add_key(struct buf *body, const struct mvcc_kv *kv, int64_t lease)
 {
     size_t mark;
-    int err = buf_reserve(body, kv->key.size + 8 * PROTO_VARINT_MAX);
-    if (err) {
-        return err;
-    }
-    err = proto_begin(body, 2, &mark);
+    int err = proto_begin(body, 2, &mark);
     err = err ? err : proto_add_bytes(body, 1, kv->key);
     err = err ? err : proto_add_u64(body, 2, (uint64_t)kv->create_revision);
     err = err ? err : proto_add_u64(body, 3, (uint64_t)kv->mod_revision);
@@ -71,134 +61,152 @@ static int add_key(struct buf *body, const struct mvcc_kv *kv, int64_t lease)
     return err ? err : proto_end(body, mark);
 }
 
-static int add_kv(struct range_run *run, const struct mvcc_kv *kv)
+int apply_range_add(const struct proto_range *r, const struct mvcc_kv *kv,
+                    struct buf *body)
 {
-    if (run->range->keys_only) {
-        return add_key(run->body, kv, run->index_only ? 0 : kv->lease);
+    if (r->keys_only) {
+        return add_key(body, kv, apply_range_is_index_only(r) ? 0 : kv->lease);
     }
-    return proto_add_message(run->body, 2, kv->encoded);
+    return proto_add_message(body, 2, kv->encoded);
 }
 
-static void keep(struct range_run *run, const struct mvcc_kv *kv)
+/* ---- in steps ---- */
+struct step {
+    struct apply_range_job *job;
+    struct buf *body;
+    bool filtered;
+    size_t body_max; /* this step ends when it is larger */
+    int64_t seen;
+    bool cut; /* there may be more behind the last key seen */
+    int err;
+};
+
+/* What is left is only counted, by the index. */
+static bool is_full(const struct apply_range_job *job)
 {
-    if (run->count == run->capacity) {
-        run->capacity = run->capacity ? run->capacity * 2 : 64;
-        run->kvs = mem_realloc(run->kvs, run->capacity * sizeof *run->kvs);
-    }
-    run->kvs[run->count++] = *kv;
+    return job->range.count_only ||
+           (job->range.limit > 0 && job->sent >= job->range.limit);
+}
+
+static bool remember(struct step *s, struct slice key)
+{
+    struct buf *from = &s->job->from;
+    /* The next key is this one and a zero byte. */
+    from->size = 0;
+    s->err = buf_append_slice(from, key);
+    s->err = s->err ? s->err : buf_append_byte(from, 0);
+    s->cut = true;
+    return false;
 }
 
 static bool visit(void *ctx, const struct mvcc_kv *kv)
 {
-    struct range_run *run = ctx;
-    const struct proto_range *r = run->range;
-    if (run->filtered && !passes(r, kv)) {
-        return true;
+    struct step *s = ctx;
+    struct apply_range_job *job = s->job;
+    job->count++;
+    s->seen++;
+    if (!s->filtered || apply_range_passes(&job->range, kv)) {
+        if (is_full(job)) {
+            job->more = !job->range.count_only;
+        } else {
+            s->err = apply_range_add(&job->range, kv, s->body);
+            job->sent++;
+            if (s->err) {
+                return false;
+            }
+            if (is_full(job)) {
+                return remember(s, kv->key); /* go on by the index */
+            }
+        }
     }
-    if (run->collect) {
-        keep(run, kv);
-        return true;
+    int64_t most = is_full(job) ? APPLY_STEP_COUNTS : APPLY_STEP_KEYS;
+    if (s->seen >= most || s->body->size > s->body_max) {
+        return remember(s, kv->key);
     }
-    if (r->limit > 0 && run->sent == r->limit) {
-        run->more = true;
-        return false;
-    }
-    run->err = add_kv(run, kv);
-    run->sent++;
-    return run->err == 0;
+    return true;
 }
 
-static int compare_i64(int64_t a, int64_t b)
+static int look(struct apply *a, struct step *s)
 {
-    return a < b ? -1 : a > b;
+    struct apply_range_job *job = s->job;
+    bool begun = job->from.size > 0;
+    struct mvcc_range range = {
+        .key = begun ? buf_slice(&job->from) : job->range.key,
+        .end = job->range.end,
+        .revision = job->range.revision,
+        .keys_only = is_full(job) || apply_range_is_index_only(&job->range),
+    };
+    s->cut = false;
+    int err = mvcc_range(a->mvcc, &range, visit, s, NULL);
+    return err ? err : s->err;
 }
 
-static int compare_kv(const void *x, const void *y, void *ctx)
+static int finish(struct apply_range_job *job, struct buf *body)
 {
-    const struct mvcc_kv *a = x, *b = y;
-    const struct proto_range *r = ctx;
-    int c;
-    switch (r->sort_target) {
-    case BY_VERSION:
-        c = compare_i64(a->version, b->version);
-        break;
-    case BY_CREATE:
-        c = compare_i64(a->create_revision, b->create_revision);
-        break;
-    case BY_MOD:
-        c = compare_i64(a->mod_revision, b->mod_revision);
-        break;
-    case BY_VALUE:
-        c = slice_cmp(a->value, b->value);
-        break;
-    default:
-        c = slice_cmp(a->key, b->key);
-        break;
-    }
-    return r->sort_order == DESCEND ? -c : c;
+    job->done = true;
+    int err = proto_add_u64(body, 3, job->more);
+    return err ? err : proto_add_u64(body, 4, (uint64_t)job->count);
 }
 
-static int send_sorted(struct range_run *run)
+int apply_range_begin(struct apply *a, const struct proto_range *range,
+                      struct apply_range_job *ret_job)
 {
-    const struct proto_range *r = run->range;
-    struct proto_range by = *r;
-    qsort_r(run->kvs, run->count, sizeof *run->kvs, compare_kv, &by);
-    if (r->limit > 0 && (uint64_t)r->limit < run->count) {
-        run->count = (size_t)r->limit;
-        run->more = true;
-    }
-    int err = 0;
-    for (size_t i = 0; i < run->count && err == 0; i++) {
-        err = add_kv(run, &run->kvs[i]);
+    int64_t revision =
+        range->revision > 0 ? range->revision : mvcc_txn_revision(a->mvcc);
+    int err = mvcc_check_revision(a->mvcc, revision);
+    if (err == 0) {
+        *ret_job = (struct apply_range_job){.range = *range};
+        ret_job->range.revision = revision;
+        buf_init(&ret_job->from, APPLY_BODY_BYTES_MAX);
     }
     return err;
 }
 
-/* The reference cuts at limit + 1 in key order before it sorts, unless an
- * order was asked for or a filter stands: a quirk that clients see. */
-static int64_t fetch_limit(const struct range_run *run)
+int apply_range_step(struct apply *a, struct apply_range_job *job,
+                     struct buf *body)
 {
-    const struct proto_range *r = run->range;
-    bool default_order = r->sort_order == NONE ||
-                         (r->sort_order == ASCEND && r->sort_target == BY_KEY);
-    if (r->limit <= 0 || run->filtered || !default_order) {
-        return 0;
+    assert(!job->done);
+    struct step s = {
+        .job = job,
+        .body = body,
+        .filtered = apply_range_is_filtered(&job->range),
+        .body_max = body->size + APPLY_STEP_BYTES,
+    };
+    int err;
+    if (!job->range.count_only && apply_range_is_sorted(&job->range)) {
+        err = apply_range_sorted(a, job, body);
+    } else {
+        bool was_full = is_full(job);
+        err = look(a, &s);
+        if (err == 0 && s.cut && !was_full && is_full(job) &&
+            job->range.end.size) {
+            err = look(a, &s); /* the rest, counted, in the same step */
+        }
     }
-    return r->limit == INT64_MAX ? 0 : r->limit + 1;
+    if (err == 0 && (!s.cut || job->range.end.size == 0)) {
+        err = finish(job, body);
+    }
+    return err;
 }
 
-static void plan(struct range_run *run)
+void apply_range_end(struct apply_range_job *job)
 {
-    const struct proto_range *r = run->range;
-    run->filtered = r->min_mod_revision || r->max_mod_revision ||
-                    r->min_create_revision || r->max_create_revision;
-    run->index_only = r->keys_only && r->sort_target != BY_VALUE;
-    run->collect = r->sort_target != BY_KEY || r->sort_order == DESCEND;
+    buf_release(&job->from);
 }
 
 int apply_range(struct apply *a, const struct proto_range *range,
                 struct buf *body)
 {
-    struct range_run run = {.range = range, .body = body};
-    plan(&run);
-    struct mvcc_range look = {
-        .key = range->key,
-        .end = range->end,
-        .revision = range->revision,
-        .limit = fetch_limit(&run),
-        .keys_only = run.index_only,
-        .count_only = range->count_only,
-    };
-    int64_t count = 0;
-    int err = mvcc_range(a->mvcc, &look, range->count_only ? NULL : visit, &run,
-                         &count);
-    err = err ? err : run.err;
-    if (err == 0 && run.collect && !range->count_only) {
-        err = send_sorted(&run);
+    struct apply_range_job job;
+    int err = apply_range_begin(a, range, &job);
+    if (err) {
+        return err;
     }
-    free(run.kvs);
-    err = err ? err : proto_add_u64(body, 3, run.more);
-    return err ? err : proto_add_u64(body, 4, (uint64_t)count);
+    while (err == 0 && !job.done) {
+        err = apply_range_step(a, &job, body);
+    }
+    apply_range_end(&job);
+    return err;
 }
 
 /* Inside a Txn only 0 means "now"; any other is taken literally, so that a

@@ -44,6 +44,19 @@ int apply_lease_checkpoint(struct apply *a, struct slice message,
 int apply_alarm(struct apply *a, struct slice message, struct apply_out *out);
 int apply_alarms_load(struct apply *a);
 
+/* range.c */
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv);
+bool apply_range_is_filtered(const struct proto_range *r);
+/* The answer comes from the index alone. */
+bool apply_range_is_index_only(const struct proto_range *r);
+int apply_range_add(const struct proto_range *r, const struct mvcc_kv *kv,
+                    struct buf *body);
+/* order.c: true when the answer is not in the store's order. */
+bool apply_range_is_sorted(const struct proto_range *r);
+/* Fills kvs, count and more of a sorted one. */
+int apply_range_sorted(struct apply *a, struct apply_range_job *job,
+                       struct buf *body);
+
 /* The client's errors of a put, before it: ERR_LEASE_NOT_FOUND,
  * ERR_KEY_NOT_FOUND. */
 int apply_check_put(struct apply *a, const struct proto_put *put);

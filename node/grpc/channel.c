@@ -40,12 +40,31 @@ static const struct h2_events events = {
     .on_goaway = on_goaway,
 };
 
+static void open_waiting(struct grpc_channel *ch)
+{
+    list_each(it, safe, &ch->calls)
+    {
+        struct grpc_client_call *c =
+            container_of(it, struct grpc_client_call, link);
+        if (!c->is_open && ch->link) {
+            grpc_client_open(c);
+        }
+    }
+}
+
+/* What comes first is the server's SETTINGS: it is there and speaks. */
 static void on_data(void *ctx, struct slice data)
 {
     struct grpc_link *k = ctx;
     if (h2_session_recv(k->h2, data) != 0) {
         retire(k);
         conn_close(k->conn, true);
+    } else if (k->greeting) {
+        timer_free(k->greeting);
+        k->greeting = NULL;
+        if (k->channel) {
+            open_waiting(k->channel);
+        }
     }
 }
 
@@ -62,17 +81,6 @@ static bool on_flush(void *ctx, struct buf *out)
     }
     return false;
 }
-
-static void on_closed(void *ctx, int err)
-{
-    struct grpc_link *k = ctx;
-    retire(k);
-    h2_session_free(k->h2); /* its calls are told here */
-    free(k);
-}
-
-static const struct conn_handler handler = {
-    .on_data = on_data, .on_flush = on_flush, .on_closed = on_closed};
 
 /* ---- connecting ---- */
 
@@ -104,6 +112,35 @@ static void fail_waiting(struct grpc_channel *ch, int err)
     }
 }
 
+static void on_closed(void *ctx, int err)
+{
+    struct grpc_link *k = ctx;
+    struct grpc_channel *ch = k->channel;
+    bool was_greeted = k->greeting == NULL;
+    timer_free(k->greeting);
+    retire(k);
+    h2_session_free(k->h2); /* its calls are told here */
+    free(k);
+    if (ch && !was_greeted) {
+        fail_waiting(ch, err ? err : ERR_CLOSED);
+    }
+}
+
+static const struct conn_handler handler = {
+    .on_data = on_data, .on_flush = on_flush, .on_closed = on_closed};
+
+/* Connected, but nobody speaks: a frozen process, or a full backlog. */
+static void on_silence(void *ctx)
+{
+    struct grpc_link *k = ctx;
+    struct grpc_channel *ch = k->channel;
+    retire(k);
+    conn_close(k->conn, false);
+    if (ch) {
+        fail_waiting(ch, ERR_TIMEOUT);
+    }
+}
+
 static void on_dialed(void *ctx, struct conn *conn, int err)
 {
     struct grpc_channel *ch = ctx;
@@ -120,16 +157,13 @@ static void on_dialed(void *ctx, struct conn *conn, int err)
                                .events = &events,
                                .ctx = k};
     k->h2 = h2_session_new(&config);
-    conn_set_handler(conn, &handler, k);
-    ch->link = k;
-    list_each(it, safe, &ch->calls)
-    {
-        struct grpc_client_call *c =
-            container_of(it, struct grpc_client_call, link);
-        if (!c->is_open) {
-            grpc_client_open(c);
-        }
+    if (!ch->local) { /* that one will speak */
+        k->greeting = timer_new(ch->loop, on_silence, k);
+        timer_start(k->greeting, ch->dial_timeout_ms, 0);
     }
+    conn_set_handler(conn, &handler, k);
+    conn_want_flush(conn);
+    ch->link = k;
 }
 
 static void on_no_pair(void *ctx)
@@ -145,6 +179,7 @@ static void connect_local(struct grpc_channel *ch)
     if (conn_pair(ch->loop, &ours, &theirs) == 0) {
         grpc_server_accept(ch->local, theirs);
         on_dialed(ch, ours, 0);
+        open_waiting(ch);
         return;
     }
     if (ch->no_pair == NULL) {

@@ -253,6 +253,9 @@ grpc_client_start(struct grpc_channel *ch, const char *path,
         c->deadline = timer_new(ch->loop, on_deadline, c);
         timer_start(c->deadline, deadline_ms, 0);
     }
+    if (ch->link && ch->link->greeting) {
+        return c; /* opened when the server has spoken */
+    }
     if (ch->link) {
         grpc_client_open(c);
     } else {

@@ -14,6 +14,8 @@ struct grpc_link {
     struct grpc_channel *channel; /* NULL: retired */
     struct conn *conn;
     struct h2_session *h2;
+    struct timer *greeting; /* until the server's SETTINGS; NULL: they came,
+                               and calls may go out */
 };
 
 struct grpc_channel {

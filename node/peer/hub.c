@@ -426,6 +426,12 @@ void peer_send(struct peer_hub *h, struct raft_message *messages,
     }
 }
 
+bool peer_is_active(struct peer_hub *h, uint64_t id)
+{
+    const struct peer *p = peer_hub_find(h, id);
+    return p && p->is_active;
+}
+
 void peer_hub_put_identity(const struct peer_hub *h, struct buf *out)
 {
     buf_printf(out,

@@ -39,6 +39,8 @@ struct peer_rim {
     void (*snapshot_sent)(void *ctx, uint64_t id, bool ok);
     /* A peer answered 410: we are out of the cluster. Called once. */
     void (*removed)(void *ctx);
+    /* A peer answered 412 and names another cluster than ours. */
+    void (*other_cluster)(void *ctx, uint64_t id);
     bool (*is_removed)(void *ctx, uint64_t id);
     /* Bodies of GET /members and GET /version. */
     void (*members_json)(void *ctx, struct buf *out);
@@ -118,6 +120,9 @@ void peer_fetch_cancel(struct peer_exchange *x);
  * the loop runs again. ERR_INVALID for one that would break the head. */
 int peer_fetch_field(struct peer_exchange *x, const char *name,
                      const char *value);
+
+/* A stream to or from it is attached, or a POST went through lately. */
+bool peer_is_active(struct peer_hub *h, uint64_t id);
 
 /* Fills up to capacity, returns how many peers there are. */
 uint32_t peer_get_stats(const struct peer_hub *h, struct peer_stats *ret,

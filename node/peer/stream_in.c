@@ -127,6 +127,13 @@ static int on_head(void *ctx, const struct peer_http *http)
         h->is_told_removed = true;
         h->config.rim.removed(h->config.rim.ctx);
     }
+    const char *theirs = peer_http_field(http, "X-Etcd-Cluster-ID");
+    char ours[24];
+    snprintf(ours, sizeof ours, "%" PRIx64, h->config.cluster_id);
+    if (status == 412 && theirs[0] && strcmp(theirs, ours) != 0 &&
+        h->config.rim.other_cluster) {
+        h->config.rim.other_cluster(h->config.rim.ctx, s->peer->id);
+    }
     return ERR_REFUSED;
 }
 

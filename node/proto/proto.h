@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/slice.h"
 
 enum {
@@ -132,5 +133,9 @@ struct proto_delete {
 int proto_decode_put(struct slice message, struct proto_put *ret);
 int proto_decode_range(struct slice message, struct proto_range *ret);
 int proto_decode_delete(struct slice message, struct proto_delete *ret);
+
+/* A ConfChange as an entry's data, one reference; id 0: none. */
+struct bytes *proto_conf_change(uint64_t id, int type, uint64_t node_id,
+                                struct slice context);
 
 #endif

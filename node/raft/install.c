@@ -6,8 +6,10 @@
 bool raft_install_send(struct raft *r, struct raft_peer *p)
 {
     const struct raft_snapshot_meta *s = &r->snapshot;
-    /* It must close the gap to the log, or it would be asked for again. */
-    if (!p->recent_active || s->index == 0 || s->index < r->log.base_index) {
+    /* It must close the gap to the log and know the follower, or it would be
+     * asked for again at once. */
+    if (!p->recent_active || s->index == 0 || s->index < r->log.base_index ||
+        !raft_membership_has(&s->conf, p->id)) {
         return false;
     }
     struct raft_message m = {
@@ -79,10 +81,13 @@ void raft_report_snapshot(struct raft *r, uint64_t id, bool ok)
     p->paused = true;
 }
 
+/* Called often: only who waits for an image is worth another look. */
 void raft_set_snapshot(struct raft *r, const struct raft_snapshot_meta *meta)
 {
     r->snapshot = *meta;
-    if (r->role == RAFT_LEADER) {
-        r->flush = true;
+    for (uint32_t i = 0; i < r->peer_count && r->role == RAFT_LEADER; i++) {
+        const struct raft_peer *p = &r->peers[i];
+        r->flush |= p->id != r->config.id && p->next <= r->log.base_index &&
+                    p->state != RAFT_SNAPSHOT;
     }
 }

@@ -271,8 +271,9 @@ void raft_apply_conf_change(struct raft *r, enum raft_conf_change_type type,
 void raft_compact(struct raft *r, uint64_t index);
 
 /* The leader sends a snapshot with this meta when a follower is behind the
- * log; while there is none (index 0) or it ends before the log in memory
- * begins, the follower waits. Cheap, called often. */
+ * log; while there is none (index 0), or it ends before the log in memory
+ * begins, or its conf lacks the follower, that one waits. Cheap, called
+ * often. */
 void raft_set_snapshot(struct raft *r, const struct raft_snapshot_meta *meta);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret_status);

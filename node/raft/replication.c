@@ -37,8 +37,11 @@ static void admit_conf_change(struct raft *r, struct raft_entry *e)
     }
     if (r->conf_index > r->log.applied) {
         bytes_unref(e->data);
-        *e = (struct raft_entry){
-            .term = e->term, .index = e->index, .type = RAFT_ENTRY_NORMAL};
+        /* The tag stays: so its proposer learns of it. */
+        *e = (struct raft_entry){.term = e->term,
+                                 .index = e->index,
+                                 .type = RAFT_ENTRY_NORMAL,
+                                 .cookie = e->cookie};
     } else {
         r->conf_index = e->index;
     }

@@ -44,6 +44,7 @@ struct replica {
     struct idmap by_id;     /* proposals that wait */
     struct list proposals;  /* by age, so by deadline */
     struct list unproposed; /* those of them that found no leader yet */
+    uint64_t applied_term;  /* of the entry applied last */
 
     struct list batches;   /* of reads, by age */
     struct list new_reads; /* since the last pass */

@@ -153,7 +153,7 @@ static int add_named(struct member *list, uint32_t *count, const char *name,
     }
     if (m == NULL) {
         if (*count == MEMBERS_MAX) {
-            *why = "too many members";
+            *why = "has too many members";
             return ERR_INVALID;
         }
         m = &list[(*count)++];
@@ -161,7 +161,7 @@ static int add_named(struct member *list, uint32_t *count, const char *name,
         m->peer_urls = mem_alloc(MEMBER_URLS_MAX * sizeof *m->peer_urls);
     }
     if (m->peer_url_count == MEMBER_URLS_MAX) {
-        *why = "too many URLs for one member";
+        *why = "has too many URLs for one member";
         return ERR_INVALID;
     }
     m->peer_urls[m->peer_url_count++] = mem_strdup(url);
@@ -176,7 +176,7 @@ static int parse_named(char *text, struct member *list, uint32_t *count,
          item = strtok_r(NULL, ",", &rest)) {
         char *eq = strchr(item, '=');
         if (eq == NULL || eq == item || eq[1] == '\0') {
-            *why = "not of the form name=url,name=url";
+            *why = "is not of the form name=url,name=url";
             return ERR_INVALID;
         }
         int err =
@@ -188,6 +188,18 @@ static int parse_named(char *text, struct member *list, uint32_t *count,
     return 0;
 }
 
+static bool share_url(const struct member *a, const struct member *b)
+{
+    for (uint32_t i = 0; i < a->peer_url_count; i++) {
+        for (uint32_t j = 0; j < b->peer_url_count; j++) {
+            if (strcmp(a->peer_urls[i], b->peer_urls[j]) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 int members_parse(const char *initial_cluster, const char *token,
                   struct members *ret_members, const char **ret_text)
 {
@@ -197,7 +209,7 @@ int members_parse(const char *initial_cluster, const char *token,
     int err = parse_named(text, list, &count, ret_text);
     free(text);
     if (err == 0 && count == 0) {
-        *ret_text = "empty";
+        *ret_text = "is empty";
         err = ERR_INVALID;
     }
     struct members ms = {0};
@@ -205,9 +217,11 @@ int members_parse(const char *initial_cluster, const char *token,
         struct member *m = &list[i];
         qsort(m->peer_urls, m->peer_url_count, sizeof *m->peer_urls, by_text);
         m->id = member_id_of(m->peer_urls, m->peer_url_count, token);
-        if (err == 0 && members_find(&ms, m->id)) {
-            *ret_text = "two members with the same URLs";
-            err = ERR_INVALID;
+        for (uint32_t j = 0; err == 0 && j < ms.count; j++) {
+            if (share_url(m, &ms.list[j])) {
+                *ret_text = "has duplicate url";
+                err = ERR_INVALID;
+            }
         }
         if (err == 0) {
             members_put(&ms, m);

@@ -112,3 +112,57 @@ int member_from_json(struct slice json, struct member *ret_member,
     json_decref(root);
     return err;
 }
+
+/* The end of the object that begins here; ids lose digits in jansson, so
+ * each object is read by itself. */
+static const uint8_t *object_end(const uint8_t *at, const uint8_t *end)
+{
+    int depth = 0;
+    bool is_text = false;
+    for (; at < end; at++) {
+        if (is_text && *at == '\\') {
+            at++;
+        } else if (is_text) {
+            is_text = *at != '"';
+        } else if (*at == '"') {
+            is_text = true;
+        } else if (*at == '{') {
+            depth++;
+        } else if (*at == '}' && --depth == 0) {
+            return at + 1;
+        }
+    }
+    return NULL;
+}
+
+int members_from_json(struct slice json, struct members *ret_members)
+{
+    json_t *root = json_loadb((const char *)json.data, json.size,
+                              JSON_DECODE_INT_AS_REAL, NULL);
+    bool fits = json_is_array(root) && json_array_size(root) <= MEMBERS_MAX;
+    json_decref(root);
+    if (!fits) {
+        return ERR_INVALID;
+    }
+    struct members ms = {0};
+    const uint8_t *at = json.data, *end = json.data + json.size;
+    int err = 0;
+    while (err == 0 && (at = memchr(at, '{', (size_t)(end - at))) != NULL) {
+        const uint8_t *next = object_end(at, end);
+        struct member m;
+        err =
+            next ? member_from_json(slice_of(at, (size_t)(next - at)), &m, NULL)
+                 : ERR_INVALID;
+        if (err == 0) {
+            members_put(&ms, &m);
+            member_release(&m);
+            at = next;
+        }
+    }
+    if (err) {
+        members_release(&ms);
+        return err;
+    }
+    *ret_members = ms;
+    return 0;
+}

@@ -27,8 +27,14 @@ static void try_propose(struct replica *r, struct replica_proposal *p)
     p->proposed = err == 0;
     if (p->proposed) {
         p->term = r->status.term;
+    }
+    if (p->proposed && p->type == RAFT_ENTRY_NORMAL) {
         bytes_unref(p->data);
         p->data = NULL;
+    } else if (p->proposed) {
+        struct raft_status now;
+        raft_get_status(r->raft, &now);
+        p->passed_on = now.role != RAFT_LEADER;
     }
 }
 
@@ -51,6 +57,20 @@ void replica_propose_cancel(struct replica *r, struct replica_proposal *p)
     if (idmap_get(&r->by_id, p->id) == p) {
         forget(r, p);
     }
+}
+
+void replica_returned(struct replica *r, struct raft_message *m)
+{
+    for (uint32_t i = 0; i < m->entry_count; i++) {
+        const struct raft_entry *e = &m->entries[i];
+        struct replica_proposal *p =
+            idmap_get(&r->by_id, r->rim.request_id(r->rim.ctx, e));
+        if (p && p->proposed && p->data == NULL) {
+            p->data = bytes_ref(e->data);
+            p->proposed = false;
+        }
+    }
+    raft_message_release(m);
 }
 
 void replica_proposals_retry(struct replica *r)
@@ -76,12 +96,34 @@ void replica_proposals_expire(struct replica *r)
     }
 }
 
+/* A leader makes a conf change that comes too early an empty entry. Its own
+ * bears the proposer's tag still. One that was passed on to it is nameless;
+ * but whoever waits for such a one when it goes by, and has not found his
+ * own before it, may be meant: he asks again with the next tick. */
+static void emptied(struct replica *r, const struct raft_entry *e)
+{
+    bool is_first_of_term = e->term != r->applied_term;
+    list_each(link, next, &r->proposals)
+    {
+        struct replica_proposal *p = proposal_of(link);
+        bool mine = e->cookie ? e->cookie == p->id
+                              : p->repeats && p->passed_on && !is_first_of_term;
+        if (p->type == RAFT_ENTRY_CONF_CHANGE && p->proposed && mine) {
+            p->proposed = false;
+        }
+    }
+}
+
 /* The waiter of a committed entry leaves the lists; rim.apply and then
  * done() are the caller's. */
 struct replica_proposal *replica_proposals_take(struct replica *r,
                                                 const struct raft_entry *e)
 {
     if (r->by_id.count == 0) {
+        return NULL;
+    }
+    if (e->type == RAFT_ENTRY_NORMAL && e->data == NULL) {
+        emptied(r, e);
         return NULL;
     }
     uint64_t id = e->cookie ? e->cookie : r->rim.request_id(r->rim.ctx, e);

@@ -194,6 +194,7 @@ static void apply_committed(struct replica *r, const struct raft_entry *entries,
         struct replica_proposal *p = replica_proposals_take(r, &entries[i]);
         r->rim.apply(r->rim.ctx, &entries[i], p);
         raft_applied(r->raft, entries[i].index);
+        r->applied_term = entries[i].term;
         if (p) {
             p->done(p, 0);
         }
@@ -268,6 +269,12 @@ void replica_pass(struct replica *r, uint64_t now_ms)
 void replica_transfer(struct replica *r, uint64_t to)
 {
     raft_transfer_leader(r->raft, to);
+}
+
+uint32_t replica_progress(struct replica *r, struct raft_progress *ret,
+                          uint32_t capacity)
+{
+    return raft_get_progress(r->raft, ret, capacity);
 }
 
 void replica_conf_applied(struct replica *r, enum raft_conf_change_type type,

@@ -70,6 +70,44 @@ void member_to_json(const struct member *m, bool with_attributes,
 int member_from_json(struct slice json, struct member *ret_member,
                      bool *ret_promote);
 
+/* A JSON array of them, as GET /members answers. ERR_INVALID. */
+int members_from_json(struct slice json, struct members *ret_members);
+
+/* ---- a change of the membership ---- */
+struct member_change {
+    enum raft_conf_change_type type;
+    bool promote;         /* ADD_NODE for a learner that is there */
+    struct member member; /* id; URLs when added or updated */
+};
+enum {
+    MEMBER_HEALTHY_MS = 5000, /* connected for so long counts as healthy */
+};
+
+/*
+ * The rules that hold at apply, on every member alike: ERR_NOT_FOUND (no
+ * such member, or removed), ERR_EXISTS (id), ERR_REFUSED (a peer URL of
+ * another member), ERR_TOO_LARGE (learners), ERR_INVALID (to be promoted,
+ * but no learner), ERR_NO_SPACE (members), ERR_BUSY (the last voter goes),
+ * ERR_UNSUPPORTED (a type that is none).
+ */
+int member_change_check(const struct members *ms,
+                        const struct member_change *change,
+                        int64_t learners_max);
+/*
+ * The strict rules, before the change is proposed: none that could lose the
+ * quorum. `connected_ms` tells for how long this member has had a
+ * connection to another; 0: it has none. ERR_BUSY: too few members that
+ * have started; ERR_UNAVAILABLE: too few that are healthy.
+ */
+int member_change_check_strict(const struct members *ms,
+                               const struct member_change *change,
+                               uint64_t self,
+                               uint64_t (*connected_ms)(void *ctx, uint64_t id),
+                               void *ctx);
+/* What the change, which has been checked, makes of the members. */
+void member_change_apply(struct members *ms,
+                         const struct member_change *change);
+
 /* ---- proposals ---- */
 struct replica;
 
@@ -79,6 +117,9 @@ struct replica_proposal {
     enum raft_entry_type type;
     const void *request; /* decoded form for rim.apply, or NULL */
     void *out;           /* where rim.apply leaves its answer, or NULL */
+    bool repeats;        /* a conf change that may stand in the log twice: it
+                            is proposed again when the leader, with another
+                            one before it, may have made it an empty entry */
     /* Once: 0 applied (`out` filled); ERR_NO_LEADER none for the whole time;
      * ERR_TIMEOUT; ERR_CLOSED stopping. Not called after cancel. */
     void (*done)(struct replica_proposal *p, int err);
@@ -87,6 +128,7 @@ struct replica_proposal {
     uint64_t deadline_ms;
     uint64_t started_ms;
     bool proposed;
+    bool passed_on; /* to the leader */
     uint64_t term;
 };
 
@@ -150,12 +192,18 @@ void replica_installed(struct replica *r,
 
 /* Waits for a leader when there is none. */
 void replica_propose(struct replica *r, struct replica_proposal *p);
+/* A forwarded proposal (MSG_PROP) that surely never left this member: its
+ * proposers wait for a leader again. Takes over the contents. */
+void replica_returned(struct replica *r, struct raft_message *m);
 /* done is not called; the entry may still be applied. */
 void replica_propose_cancel(struct replica *r, struct replica_proposal *p);
 void replica_read(struct replica *r, struct replica_read *rd);
 void replica_read_cancel(struct replica *r, struct replica_read *rd);
 
 void replica_transfer(struct replica *r, uint64_t to);
+/* As raft_get_progress(): the leader's view of the others. */
+uint32_t replica_progress(struct replica *r, struct raft_progress *ret,
+                          uint32_t capacity);
 /* From rim.apply; conf of the configuration that now holds is written. */
 void replica_conf_applied(struct replica *r, enum raft_conf_change_type type,
                           uint64_t node_id, struct raft_conf_state *ret_conf);

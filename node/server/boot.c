@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "boot.h"
 #include "node.h"
-#include "proto/raft.pb-c.h"
+#include "proto/proto.h"
 
 enum {
     LOCK_WAIT_MS = 5000,
@@ -167,13 +167,14 @@ static int check_self(const struct node *n, const struct members *ms,
 {
     const struct url_list *own = &n->config->initial_advertise_peer_urls;
     if (self == NULL) {
-        log_error("bootstrap failed",
-                  LOG_STR("error", "couldn't find local name in the initial "
-                                   "cluster configuration"),
-                  LOG_STR("name", n->config->name),
+        char *text = mem_printf("couldn't find local name \"%s\" in the "
+                                "initial cluster configuration",
+                                n->config->name);
+        log_error("bootstrap failed", LOG_STR("error", text),
                   LOG_STR("initial-cluster", n->config->initial_cluster),
                   LOG_STR("what-to-do", "include this member's --name in "
                                         "--initial-cluster"));
+        free(text);
         return ERR_INVALID;
     }
     bool same = own->count == self->peer_url_count;
@@ -197,13 +198,8 @@ static struct bytes *add_node_entry(const struct member *m)
 {
     struct buf json = BUF_INIT(1 << 20);
     member_to_json(m, true, &json);
-    Pbr__ConfChange cc = PBR__CONF_CHANGE__INIT;
-    cc.has_type = cc.has_node_id = cc.has_context = 1;
-    cc.type = PBR__CONF_CHANGE_TYPE__ConfChangeAddNode;
-    cc.node_id = m->id;
-    cc.context = (ProtobufCBinaryData){json.size, json.data};
-    struct bytes *data = bytes_new(pbr__conf_change__get_packed_size(&cc));
-    pbr__conf_change__pack(&cc, data->data);
+    struct bytes *data =
+        proto_conf_change(0, RAFT_CONF_ADD_NODE, m->id, buf_slice(&json));
     buf_release(&json);
     return data;
 }
@@ -232,13 +228,6 @@ static int create(struct node *n, struct boot_log *log)
     const struct config *c = n->config;
     struct members ms;
     const char *why = NULL;
-    if (strcmp(c->initial_cluster_state, "existing") == 0) {
-        return refuse("joining a running cluster is not built into this "
-                      "version of cofre yet",
-                      n->paths.wal,
-                      "start with --initial-cluster-state new, or give back "
-                      "the data directory that is missing here");
-    }
     if (access(n->paths.store, F_OK) == 0) {
         return refuse("the store is here but its log is not", n->paths.wal,
                       "put the log back (is --wal-dir right?), or start "
@@ -246,15 +235,22 @@ static int create(struct node *n, struct boot_log *log)
     }
     if (members_parse(c->initial_cluster, c->initial_cluster_token, &ms,
                       &why) != 0) {
-        log_error("bootstrap failed",
-                  LOG_STR("error", "error setting up initial cluster"),
-                  LOG_STR("cause", why),
-                  LOG_STR("initial-cluster", c->initial_cluster));
+        char *text = mem_printf("error setting up initial cluster: initial "
+                                "cluster %s %s",
+                                c->initial_cluster, why);
+        log_error("bootstrap failed", LOG_STR("error", text));
+        free(text);
         return ERR_INVALID;
     }
     const struct member *self = find_self(n, &ms);
+    bool joins = strcmp(c->initial_cluster_state, "existing") == 0;
     int err = check_self(n, &ms, self);
-    if (err == 0) {
+    if (err == 0 && joins) {
+        err = boot_join(n, &ms, self);
+    } else if (err == 0) {
+        err = boot_check_learners(n, 0);
+    }
+    if (err == 0 && !joins) {
         n->id = self->id;
         n->cluster_id = ms.cluster_id;
         err = boot_check_lost(n, &ms);
@@ -267,7 +263,7 @@ static int create(struct node *n, struct boot_log *log)
             refuse("cannot create the log", n->paths.wal, wal_error_text());
         }
     }
-    if (err == 0) {
+    if (err == 0 && !joins) {
         write_first_entries(n->wal, &ms, log);
     }
     members_release(&ms);
@@ -343,7 +339,7 @@ static int start_replica(struct node *n, struct boot_log *log)
                 .check_quorum = true,
                 .message_bytes_max = 1 << 20,
                 .inflight_max = 512,
-                .uncommitted_bytes_max = 1 << 30,
+                .uncommitted_bytes_max = NODE_UNCOMMITTED_BYTES_MAX,
                 .log_bytes_max = NODE_LOG_BYTES_MAX,
                 .seed = loop_now_ns(n->loop) ^ n->id,
             },
@@ -388,6 +384,9 @@ int node_boot(struct node *n)
     }
     if (err == 0) {
         err = node_store_open(n);
+    }
+    if (err == 0 && n->config->force_new_cluster) {
+        err = boot_force_new(n, &log);
     }
     if (err == 0) {
         err = start_replica(n, &log);

@@ -42,5 +42,13 @@ int boot_check_identity(struct node *n);
 /* A new member asks the others whether it was here before: one that lost
  * its disk must not vote as if it had never voted. ERR_EXISTS. */
 int boot_check_lost(struct node *n, const struct members *ms);
+/* Ids of this member, which is `self` in `own`, and of the cluster that it
+ * was added to, from the others; also their list, in n->joined. */
+int boot_join(struct node *n, const struct members *own,
+              const struct member *self);
+int boot_check_learners(const struct node *n, int64_t count);
+/* --force-new-cluster: writes what removes every other member, and makes
+ * this one a voter, behind the log that was read. */
+int boot_force_new(struct node *n, struct boot_log *log);
 
 #endif

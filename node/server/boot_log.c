@@ -183,6 +183,7 @@ int boot_log_restore(struct boot_log *log, const struct node *n,
     }
     if (ret_restore->hard.term < log->base_term) {
         ret_restore->hard.term = log->base_term;
+        ret_restore->hard.vote = 0; /* none was given in that term */
     }
     return 0;
 }

@@ -44,52 +44,6 @@ static char *join(char *const *urls, uint32_t count)
     return (char *)buf_detach(&b, &size);
 }
 
-static bool url_in_use(const struct node *n, const struct member *m)
-{
-    for (uint32_t i = 0; i < n->members.count; i++) {
-        const struct member *o = &n->members.list[i];
-        for (uint32_t a = 0; o->id != m->id && a < o->peer_url_count; a++) {
-            for (uint32_t b = 0; b < m->peer_url_count; b++) {
-                if (strcmp(o->peer_urls[a], m->peer_urls[b]) == 0) {
-                    return true;
-                }
-            }
-        }
-    }
-    return false;
-}
-
-static uint32_t learners(const struct node *n)
-{
-    struct raft_conf_state conf;
-    node_conf_of_members(n, &conf);
-    return conf.learner_count;
-}
-
-/* The rules of membership at apply; false: the change is void. */
-static bool holds(const struct node *n, const Pbr__ConfChange *cc,
-                  const struct member *m, bool promote)
-{
-    const struct member *known = members_find(&n->members, cc->node_id);
-    if (members_is_removed(&n->members, cc->node_id)) {
-        return false;
-    }
-    switch (cc->type) {
-    case PBR__CONF_CHANGE_TYPE__ConfChangeAddNode:
-        return promote ? known && known->is_learner
-                       : known == NULL && !url_in_use(n, m);
-    case PBR__CONF_CHANGE_TYPE__ConfChangeAddLearnerNode:
-        return known == NULL && !url_in_use(n, m) &&
-               learners(n) < (uint64_t)n->config->max_learners;
-    case PBR__CONF_CHANGE_TYPE__ConfChangeUpdateNode:
-        return known != NULL && !url_in_use(n, m);
-    case PBR__CONF_CHANGE_TYPE__ConfChangeRemoveNode:
-        return known != NULL;
-    default:
-        return false;
-    }
-}
-
 static void put_peer(struct node *n, const struct member *m)
 {
     if (n->peers && m->id != n->id) {
@@ -97,11 +51,22 @@ static void put_peer(struct node *n, const struct member *m)
     }
 }
 
-static void add(struct node *n, const struct member *m)
+static void told(const struct node *n, const struct member_change *c)
 {
-    members_put(&n->members, m);
-    node_stage_member(n, m);
-    put_peer(n, m);
+    static const char *const names[] = {
+        [RAFT_CONF_ADD_NODE] = "ConfChangeAddNode",
+        [RAFT_CONF_REMOVE_NODE] = "ConfChangeRemoveNode",
+        [RAFT_CONF_UPDATE_NODE] = "ConfChangeUpdateNode",
+        [RAFT_CONF_ADD_LEARNER] = "ConfChangeAddLearnerNode",
+    };
+    log_info("applied a configuration change through raft",
+             LOG_ID("local-member-id", n->id),
+             LOG_STR("raft-conf-change", names[c->type]),
+             LOG_ID("raft-conf-change-node-id", c->member.id));
+}
+
+static void log_added(const struct node *n, const struct member *m)
+{
     char *urls = join(m->peer_urls, m->peer_url_count);
     log_info("added member", LOG_ID("cluster-id", n->cluster_id),
              LOG_ID("local-member-id", n->id), LOG_ID("added-peer-id", m->id),
@@ -110,31 +75,26 @@ static void add(struct node *n, const struct member *m)
     free(urls);
 }
 
-static void promote_member(struct node *n, uint64_t id)
+static void log_updated(const struct node *n, const struct member *m)
 {
-    struct member *m = members_find(&n->members, id);
-    m->is_learner = false;
-    node_stage_member(n, m);
-    log_info("promote member", LOG_ID("cluster-id", n->cluster_id),
-             LOG_ID("local-member-id", n->id),
-             LOG_ID("promoted-member-id", id));
-}
-
-static void update(struct node *n, const struct member *with)
-{
-    struct member *m = members_find(&n->members, with->id);
-    struct member changed = *with;
-    changed.name = m->name;
-    changed.client_urls = m->client_urls;
-    changed.client_url_count = m->client_url_count;
-    changed.is_learner = m->is_learner;
-    members_put(&n->members, &changed);
-    m = members_find(&n->members, with->id);
-    node_stage_member(n, m);
-    put_peer(n, m);
+    char *urls = join(m->peer_urls, m->peer_url_count);
     log_info("updated member", LOG_ID("cluster-id", n->cluster_id),
              LOG_ID("local-member-id", n->id),
-             LOG_ID("updated-remote-peer-id", m->id));
+             LOG_ID("updated-remote-peer-id", m->id),
+             LOG_STR("updated-remote-peer-urls", urls),
+             LOG_BOOL("updated-remote-peer-is-learner", m->is_learner));
+    free(urls);
+}
+
+static void log_removed(const struct node *n, const struct member *m)
+{
+    char *urls = join(m->peer_urls, m->peer_url_count);
+    log_info("removed member", LOG_ID("cluster-id", n->cluster_id),
+             LOG_ID("local-member-id", n->id),
+             LOG_ID("removed-remote-peer-id", m->id),
+             LOG_STR("removed-remote-peer-urls", urls),
+             LOG_BOOL("removed-remote-peer-is-learner", m->is_learner));
+    free(urls);
 }
 
 static void drop(struct node *n, uint64_t id)
@@ -144,62 +104,92 @@ static void drop(struct node *n, uint64_t id)
     kvdb_stage_del(n->db, KVDB_MEMBERS, slice_str(key));
     kvdb_stage_put(n->db, KVDB_MEMBERS_REMOVED, slice_str(key),
                    slice_str("removed"));
-    members_remove(&n->members, id);
+    log_removed(n, members_find(&n->members, id));
     if (n->peers && id != n->id) {
         peer_hub_remove(n->peers, id);
     }
-    log_info("removed member", LOG_ID("cluster-id", n->cluster_id),
-             LOG_ID("local-member-id", n->id),
-             LOG_ID("removed-remote-peer-id", id));
 }
 
-static void change(struct node *n, const Pbr__ConfChange *cc,
-                   const struct member *m, bool promote)
+static void change(struct node *n, const struct member_change *c)
 {
-    switch (cc->type) {
-    case PBR__CONF_CHANGE_TYPE__ConfChangeRemoveNode:
-        drop(n, cc->node_id);
-        break;
-    case PBR__CONF_CHANGE_TYPE__ConfChangeUpdateNode:
-        update(n, m);
-        break;
-    default:
-        if (promote) {
-            promote_member(n, cc->node_id);
-        } else {
-            add(n, m);
+    uint64_t id = c->member.id;
+    bool is_new = members_find(&n->members, id) == NULL;
+    if (c->type == RAFT_CONF_REMOVE_NODE) {
+        drop(n, id);
+        member_change_apply(&n->members, c);
+        if (id == n->id) {
+            node_removed_soon(n);
         }
+        return;
+    }
+    member_change_apply(&n->members, c);
+    const struct member *m = members_find(&n->members, id);
+    node_stage_member(n, m);
+    put_peer(n, m);
+    if (is_new) {
+        log_added(n, m);
+    } else if (c->promote) {
+        log_info("promote member", LOG_ID("cluster-id", n->cluster_id),
+                 LOG_ID("local-member-id", n->id),
+                 LOG_ID("promoted-member-id", id));
+    } else {
+        log_updated(n, m);
     }
 }
 
-void node_apply_conf(struct node *n, const struct raft_entry *e)
+/* What the entry says; it stops this member when it says nothing that can
+ * be understood, since the others may have understood it. */
+int node_conf_decode(const struct raft_entry *e, struct member_change *ret)
 {
     struct slice data = bytes_slice(e->data);
     Pbr__ConfChange *cc = pbr__conf_change__unpack(NULL, data.size, data.data);
-    struct member m = {0};
-    bool promote = false;
     if (cc == NULL || e->type != RAFT_ENTRY_CONF_CHANGE) {
         log_fatal("an entry of the log does not parse as a membership change",
                   LOG_UINT("index", e->index), LOG_INT("kind", e->type));
-        return;
+        return ERR_CORRUPT;
     }
-    bool removes = cc->type == PBR__CONF_CHANGE_TYPE__ConfChangeRemoveNode;
-    if (!removes &&
-        (member_from_json(slice_of(cc->context.data, cc->context.len), &m,
-                          &promote) != 0 ||
-         m.id != cc->node_id)) {
+    int err = 0;
+    *ret = (struct member_change){
+        .type = (enum raft_conf_change_type)cc->type,
+    };
+    if (cc->type != PBR__CONF_CHANGE_TYPE__ConfChangeRemoveNode) {
+        err = member_from_json(slice_of(cc->context.data, cc->context.len),
+                               &ret->member, &ret->promote);
+    }
+    if (err == 0 && cc->type != PBR__CONF_CHANGE_TYPE__ConfChangeRemoveNode &&
+        ret->member.id != cc->node_id) {
+        err = ERR_CORRUPT;
+    }
+    ret->member.id = cc->node_id;
+    if (cc->type != PBR__CONF_CHANGE_TYPE__ConfChangeAddNode) {
+        ret->promote = false;
+    }
+    pbr__conf_change__free_unpacked(cc, NULL);
+    if (err) {
         log_fatal("a membership change of the log names no member",
                   LOG_UINT("index", e->index));
+    }
+    return err;
+}
+
+void node_apply_conf(struct node *n, const struct raft_entry *e,
+                     struct replica_proposal *p)
+{
+    struct member_change c;
+    struct raft_conf_state conf;
+    if (node_conf_decode(e, &c) != 0) {
         return;
     }
-    m.is_learner = cc->type == PBR__CONF_CHANGE_TYPE__ConfChangeAddLearnerNode;
-    struct raft_conf_state conf;
-    bool valid = holds(n, cc, &m, promote);
-    if (valid) {
-        change(n, cc, &m, promote);
+    int err = member_change_check(&n->members, &c, n->config->max_learners);
+    if (err == 0) {
+        change(n, &c);
     }
-    replica_conf_applied(n->replica, (enum raft_conf_change_type)cc->type,
-                         valid ? cc->node_id : 0, &conf);
-    member_release(&m);
-    pbr__conf_change__free_unpacked(cc, NULL);
+    replica_conf_applied(n->replica, c.type, err ? 0 : c.member.id, &conf);
+    if (err == 0) {
+        told(n, &c);
+    }
+    if (p && p->out) {
+        ((struct apply_out *)p->out)->err = err;
+    }
+    member_release(&c.member);
 }

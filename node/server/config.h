@@ -63,6 +63,8 @@ struct config {
     int64_t warning_apply_duration_ns;
     int64_t watch_progress_notify_interval_ns;
     int64_t max_learners;
+    bool strict_reconfig_check;
+    bool force_new_cluster;
     bool unsafe_no_fsync;
     bool version;
     char *config_file;

@@ -1,5 +1,6 @@
 /*
- * Lease calls belong to the leader, who alone counts the time: a follower
+ * Lease calls belong to the leader, who alone counts the time, and so does a
+ * learner's promotion, since it alone knows how far that one is: a follower
  * asks it over its peer URLs, round after round, until the request's time
  * is up.
  */
@@ -13,14 +14,15 @@ enum { ROUND_PAUSE_MS = 50 };
 
 struct forward {
     struct node *node;
-    const char *path;
-    struct bytes *body;
+    char path[64];
+    struct bytes *body; /* NULL: none */
     uint64_t deadline_ms;
     uint32_t next_url;
     struct timer *pause;
     bool had_leader;
     void (*keepalive)(void *ctx, int err, int64_t ttl);
     void (*timetolive)(void *ctx, int err, Pb__LeaseTimeToLiveResponse *r);
+    void (*promote)(void *ctx, int err);
     void *ctx;
 };
 
@@ -31,6 +33,8 @@ static void conclude(struct forward *f, int err, int64_t ttl,
 {
     if (f->keepalive) {
         f->keepalive(f->ctx, err, ttl);
+    } else if (f->promote) {
+        f->promote(f->ctx, err);
     } else {
         f->timetolive(f->ctx, err, r);
     }
@@ -76,12 +80,40 @@ static void read_timetolive(struct forward *f, struct slice body)
     pb__lease_internal_response__free_unpacked(r, NULL);
 }
 
+/* Its words decide; any other answer may be better the next time. */
+static void read_promotion(struct forward *f, int status, struct slice body)
+{
+    static const struct {
+        const char *text;
+        int err;
+    } words[] = {
+        {"ID not found", ERR_NOT_FOUND},
+        {"in sync with leader", ERR_AGAIN},
+        {"can only promote a learner", ERR_INVALID},
+        {"not enough started members", ERR_BUSY},
+    };
+    if (status == 200) {
+        conclude(f, 0, 0, NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (body.size && memmem(body.data, body.size, words[i].text,
+                                strlen(words[i].text))) {
+            conclude(f, words[i].err, 0, NULL);
+            return;
+        }
+    }
+    again(f);
+}
+
 static void answered(void *ctx, int err, int status, const char *cluster_id,
                      struct slice body)
 {
     struct forward *f = ctx;
     if (f->node->stopping) {
         conclude(f, ERR_CLOSED, 0, NULL);
+    } else if (err == 0 && f->promote) {
+        read_promotion(f, status, body);
     } else if (err == 0 && status == 404) {
         conclude(f, ERR_LEASE_NOT_FOUND, 0, NULL);
     } else if (err != 0 || status != 200) {
@@ -112,8 +144,9 @@ static void attempt(void *ctx)
     }
     uint64_t now_ms = loop_now_ms(n->loop);
     uint64_t left = f->deadline_ms > now_ms ? f->deadline_ms - now_ms : 1;
-    peer_fetch(n->loop, &url, "POST", f->path, "application/protobuf",
-               bytes_slice(f->body), left, answered, f);
+    peer_fetch(n->loop, &url, "POST", f->path,
+               f->body ? "application/protobuf" : NULL, bytes_slice(f->body),
+               left, answered, f);
 }
 
 static struct forward *forward_new(struct node *n, const char *path,
@@ -121,9 +154,11 @@ static struct forward *forward_new(struct node *n, const char *path,
 {
     struct forward *f = mem_zalloc(sizeof *f);
     f->node = n;
-    f->path = path;
-    f->body = bytes_new(protobuf_c_message_get_packed_size(ask));
-    protobuf_c_message_pack(ask, f->body->data);
+    snprintf(f->path, sizeof f->path, "%s", path);
+    if (ask) {
+        f->body = bytes_new(protobuf_c_message_get_packed_size(ask));
+        protobuf_c_message_pack(ask, f->body->data);
+    }
     f->deadline_ms =
         loop_now_ms(n->loop) + 5000 + 2 * n->config->election_timeout_ms;
     f->pause = timer_new(n->loop, attempt, f);
@@ -154,6 +189,18 @@ void node_forward_timetolive(void *ctx, int64_t lease, bool keys,
     ask.leasetimetoliverequest = &ttl;
     struct forward *f = forward_new(ctx, "/leases/internal", &ask.base);
     f->timetolive = done;
+    f->ctx = done_ctx;
+    attempt(f);
+}
+
+void node_forward_promote(void *ctx, uint64_t member,
+                          void (*done)(void *done_ctx, int err), void *done_ctx)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/members/promote/%llu",
+             (unsigned long long)member);
+    struct forward *f = forward_new(ctx, path, NULL);
+    f->promote = done;
     f->ctx = done_ctx;
     attempt(f);
 }

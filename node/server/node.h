@@ -16,6 +16,8 @@
 enum {
     NODE_LOG_BYTES_MAX = 32 << 20, /* raft entries kept in memory beyond
                                       what followers need */
+    NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
+                                               wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
     NODE_METHODS_MAX = 64,
 };
@@ -62,6 +64,7 @@ struct node {
     struct apply *apply;
     struct api *api;
     struct members members;
+    struct members joined; /* what the others said, until the log tells */
     char *cluster_version; /* NULL while undecided */
     struct replica *replica;
     struct pass_hook pass;
@@ -83,6 +86,9 @@ struct node {
     bool flushing;
     bool ready; /* published and the cluster version known */
     bool stopping;
+    bool refused[MEMBERS_MAX]; /* members that named another cluster */
+    bool was_accepted;         /* some peer knew our cluster */
+    struct timer *removal;
     int exit_status;
     int signal;
     uv_signal_t on_term, on_int;
@@ -114,8 +120,14 @@ void node_flush(struct node *n);
 
 /* rim.c: what the replica asks for */
 void node_replica_rim(struct node *n, struct replica_rim *ret_rim);
-/* conf.c: a committed membership change */
-void node_apply_conf(struct node *n, const struct raft_entry *e);
+/* What a follower behind the log would get, and what leaves memory. */
+void node_offer_image(struct node *n);
+/* conf.c: a committed membership change; who waits for it (may be NULL)
+ * finds in its apply_out what member_change_check() said. */
+void node_apply_conf(struct node *n, const struct raft_entry *e,
+                     struct replica_proposal *p);
+/* Fatal when it does not parse. The member in it is the caller's. */
+int node_conf_decode(const struct raft_entry *e, struct member_change *ret);
 void node_conf_of_members(const struct node *n, struct raft_conf_state *ret);
 
 /* image_in.c, image_out.c: store images to and from peers */
@@ -138,7 +150,12 @@ void node_peer_request(void *ctx, const char *method, const char *path,
                        struct slice body, struct peer_request *rq);
 void node_members_json(void *ctx, struct buf *out);
 void node_version_json(void *ctx, struct buf *out);
-/* forward.c: lease calls to the leader */
+/* For how long there has been a connection to a peer; 0: there is none. */
+uint64_t node_connected_ms(void *ctx, uint64_t id);
+/* forward.c: lease calls and promotions to the leader */
+void node_forward_promote(void *ctx, uint64_t member,
+                          void (*done)(void *done_ctx, int err),
+                          void *done_ctx);
 void node_forward_keepalive(void *ctx, int64_t lease,
                             void (*done)(void *done_ctx, int err, int64_t ttl),
                             void *done_ctx);
@@ -146,6 +163,13 @@ void node_forward_timetolive(void *ctx, int64_t lease, bool keys,
                              void (*done)(void *done_ctx, int err,
                                           Pb__LeaseTimeToLiveResponse *r),
                              void *done_ctx);
+
+/* removed.c: this member is out of the cluster, and stops by itself */
+void node_removed(void *ctx);
+/* After a second, in which the others learn that the removal is decided. */
+void node_removed_soon(struct node *n);
+/* run.c: no more clients; then the loop ends. */
+void node_stop_clients(struct node *n);
 
 /* listen.c */
 int node_listen(struct node *n);

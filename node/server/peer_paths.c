@@ -2,10 +2,18 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/text.h"
 #include "node.h"
 #include "proto/lease.pb-c.h"
 
 enum { BODY_MAX = 64 << 10 };
+
+#define PROMOTE_PREFIX "/members/promote/"
+
+struct promotion {
+    struct node *node;
+    struct peer_request *rq;
+};
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 static const char protobuf[] = "application/protobuf";
@@ -13,12 +21,14 @@ static const char protobuf[] = "application/protobuf";
 void node_members_json(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
+    /* One that has just joined knows of the others from them. */
+    const struct members *ms = n->members.count ? &n->members : &n->joined;
     buf_append_byte(out, '[');
-    for (uint32_t i = 0; i < n->members.count; i++) {
+    for (uint32_t i = 0; i < ms->count; i++) {
         if (i) {
             buf_append_byte(out, ',');
         }
-        member_to_json(&n->members.list[i], true, out);
+        member_to_json(&ms->list[i], true, out);
     }
     buf_append_str(out, "]\n");
 }
@@ -126,6 +136,71 @@ static void timetolive(struct node *n, struct slice body,
     }
 }
 
+/* ---- promotion ---- */
+
+static void promoted(void *ctx, int err)
+{
+    struct promotion *p = ctx;
+    struct buf body = BUF_INIT(1 << 20);
+    switch (err) {
+    case 0:
+        node_members_json(p->node, &body);
+        peer_answer(p->rq, 200, "application/json", buf_slice(&body));
+        break;
+    case ERR_NOT_FOUND:
+        answer_error(p->rq, 404, "membership: ID not found\n");
+        break;
+    case ERR_INVALID:
+        answer_error(p->rq, 412,
+                     "membership: can only promote a learner member\n");
+        break;
+    case ERR_AGAIN:
+        answer_error(p->rq, 412,
+                     "etcdserver: can only promote a learner member which is "
+                     "in sync with leader\n");
+        break;
+    case ERR_BUSY:
+        peer_answer(p->rq, 500, "application/json",
+                    slice_str("{\"message\":\"etcdserver: re-configuration "
+                              "failed due to not enough started members\"}"));
+        break;
+    default:
+        peer_answer(p->rq, 500, "application/json",
+                    slice_str("{\"message\":\"Internal Server Error\"}"));
+    }
+    buf_release(&body);
+    free(p);
+}
+
+static void promote(struct node *n, const char *text, struct peer_request *rq)
+{
+    uint64_t id;
+    if (text_parse_u64(text, 10, &id) != 0) {
+        char *why = mem_printf("member %s not found in cluster\n", text);
+        answer_error(rq, 404, why);
+        free(why);
+        return;
+    }
+    struct promotion *p = mem_alloc(sizeof *p);
+    *p = (struct promotion){n, rq};
+    api_promote(n->api, id, promoted, p);
+}
+
+uint64_t node_connected_ms(void *ctx, uint64_t id)
+{
+    struct node *n = ctx;
+    struct peer_stats all[MEMBERS_MAX];
+    uint32_t count = peer_get_stats(n->peers, all, MEMBERS_MAX);
+    uint64_t now = loop_now_ms(n->loop);
+    for (uint32_t i = 0; i < count && i < MEMBERS_MAX; i++) {
+        if (all[i].id == id && all[i].active) {
+            uint64_t since = now - all[i].active_since_ms;
+            return since ? since : 1;
+        }
+    }
+    return 0;
+}
+
 void node_peer_request(void *ctx, const char *method, const char *path,
                        struct slice body, struct peer_request *rq)
 {
@@ -143,6 +218,9 @@ void node_peer_request(void *ctx, const char *method, const char *path,
         } else {
             timetolive(n, body, rq);
         }
+    } else if (post &&
+               strncmp(path, PROMOTE_PREFIX, sizeof PROMOTE_PREFIX - 1) == 0) {
+        promote(n, path + sizeof PROMOTE_PREFIX - 1, rq);
     } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
         peer_answer(rq, 200, text_plain, slice_str("false"));
     } else {

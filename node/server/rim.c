@@ -19,17 +19,30 @@ static uint64_t persist(void *ctx, const struct raft_ready *ready)
     return wal_submit(n->wal, true);
 }
 
+/* A proposal for a leader that is not connected has not left, so it may be
+ * proposed again to the next one. */
+static bool goes_back(struct node *n, const struct raft_message *m)
+{
+    return m->type == RAFT_MSG_PROP && m->from == n->id &&
+           !peer_is_active(n->peers, m->to);
+}
+
 static void send_messages(void *ctx, struct raft_message *messages,
                           uint32_t count)
 {
     struct node *n = ctx;
     uint32_t start = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (messages[i].type != RAFT_MSG_SNAP) {
+        bool is_image = messages[i].type == RAFT_MSG_SNAP;
+        if (!is_image && !goes_back(n, &messages[i])) {
             continue;
         }
         peer_send(n->peers, messages + start, i - start);
-        node_image_send(n, &messages[i]);
+        if (is_image) {
+            node_image_send(n, &messages[i]);
+        } else {
+            replica_returned(n->replica, &messages[i]);
+        }
         start = i + 1;
     }
     peer_send(n->peers, messages + start, count - start);
@@ -66,7 +79,7 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     }
     mvcc_begin(n->mvcc);
     if (e->type != RAFT_ENTRY_NORMAL) {
-        node_apply_conf(n, e);
+        node_apply_conf(n, e, p);
     } else if (replica_status(n->replica)->role == RAFT_LEADER) {
         /* The first entry of a new leader: everything before it is applied,
          * so it may count the leases' time from here. */
@@ -76,26 +89,24 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     mvcc_end(n->mvcc, e->index, e->term);
 }
 
-static void compact_log(struct node *n)
+/* What followers may still need stays in memory, by count and by bytes; for
+ * those that need more an image of the store as it is now is on offer. */
+void node_offer_image(struct node *n)
 {
     struct raft *raft = replica_raft(n->replica);
-    uint64_t applied = mvcc_applied_index(n->mvcc);
+    uint64_t index = mvcc_applied_index(n->mvcc);
     uint64_t keep = n->config->snapshot_catchup_entries;
-    uint64_t index = applied > keep ? applied - keep : 0;
-    if (raft_log_bytes(raft) > NODE_LOG_BYTES_MAX) {
-        index = applied;
-    }
+    struct raft_snapshot_meta meta = {
+        .index = index,
+        .term = mvcc_applied_term(n->mvcc),
+        .conf = *raft_conf(raft),
+    };
+    raft_set_snapshot(raft, &meta);
     struct raft_status now;
     raft_get_status(raft, &now);
     uint64_t slack = keep / 10;
-    if (index > now.first_index + slack || index == applied) {
-        struct raft_snapshot_meta meta = {
-            .index = applied,
-            .term = mvcc_applied_term(n->mvcc),
-            .conf = *raft_conf(raft),
-        };
-        raft_set_snapshot(raft, &meta);
-        raft_compact(raft, index);
+    if (index > keep && index - keep > now.first_index + slack) {
+        raft_compact(raft, index - keep);
     }
 }
 
@@ -103,7 +114,7 @@ static void applied(void *ctx)
 {
     struct node *n = ctx;
     api_applied(n->api);
-    compact_log(n);
+    node_offer_image(n);
     if (mvcc_wants_flush(n->mvcc)) {
         node_flush(n);
     }

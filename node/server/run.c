@@ -143,15 +143,29 @@ static void peer_snapshot_sent(void *ctx, uint64_t id, bool ok)
     raft_report_snapshot(replica_raft(n->replica), id, ok);
 }
 
-static void peer_removed(void *ctx)
+/* One stranger among the peers is its own affair; when a majority names
+ * another cluster and nobody ever knew us, it is our data that are wrong. */
+static void peer_other_cluster(void *ctx, uint64_t id)
 {
     struct node *n = ctx;
-    log_warn("server error",
-             LOG_STR("error", "the member has been permanently removed from "
-                              "the cluster"));
-    log_warn("data-dir used by this member must be removed",
-             LOG_STR("data-dir", n->config->data_dir));
-    n->exit_status = 0;
+    uint32_t refusals = 0;
+    for (uint32_t i = 0; i < n->members.count; i++) {
+        uint64_t peer = n->members.list[i].id;
+        n->refused[i] |= peer == id;
+        refusals += n->refused[i];
+        n->was_accepted |= peer != n->id && peer_is_active(n->peers, peer);
+    }
+    if (n->was_accepted || n->stopping || refusals < n->members.count / 2 + 1) {
+        return;
+    }
+    log_error("the peers belong to another cluster than this data directory",
+              LOG_ID("cluster-id", n->cluster_id),
+              LOG_STR("path", n->config->data_dir),
+              LOG_STR("what-to-do",
+                      "give this member the data directory of its own "
+                      "cluster, or the URLs of the cluster of these data"));
+    n->exit_status = 1;
+    n->stopping = true;
     loop_stop(n->loop);
 }
 
@@ -177,16 +191,18 @@ static void start_peers(struct node *n)
                 .snapshot = node_image_arrived,
                 .unreachable = peer_unreachable,
                 .snapshot_sent = peer_snapshot_sent,
-                .removed = peer_removed,
+                .removed = node_removed,
                 .is_removed = peer_is_removed,
+                .other_cluster = peer_other_cluster,
                 .members_json = node_members_json,
                 .version_json = node_version_json,
                 .request = node_peer_request,
                 .ctx = n},
     };
     n->peers = peer_hub_new(&pc);
-    for (uint32_t i = 0; i < n->members.count; i++) {
-        const struct member *m = &n->members.list[i];
+    const struct members *ms = n->members.count ? &n->members : &n->joined;
+    for (uint32_t i = 0; i < ms->count; i++) {
+        const struct member *m = &ms->list[i];
         if (m->id != n->id) {
             peer_hub_put(n->peers, m->id, m->peer_urls, m->peer_url_count);
         }
@@ -222,8 +238,11 @@ static void start_services(struct node *n)
         .election_timeout_ms = n->config->election_timeout_ms,
         .watch_progress_interval_ms =
             (uint64_t)n->config->watch_progress_notify_interval_ns / 1000000,
+        .strict_reconfig = n->config->strict_reconfig_check,
         .rim = {.forward_keepalive = node_forward_keepalive,
                 .forward_timetolive = node_forward_timetolive,
+                .forward_promote = node_forward_promote,
+                .connected_ms = node_connected_ms,
                 .next_request_id = next_request_id,
                 .cluster_version = cluster_version,
                 .ctx = n},
@@ -280,8 +299,11 @@ static void drained(void *ctx)
     timer_start(s->timer, 0, TRANSFER_POLL_MS);
 }
 
-static void stop_clients(struct node *n)
+void node_stop_clients(struct node *n)
 {
+    if (n->stopping) {
+        return;
+    }
     n->stopping = true;
     node_unlisten(n);
     replica_stop(n->replica);
@@ -309,7 +331,7 @@ static void wait_transfer(void *ctx)
     }
     timer_free(s->timer);
     free(s);
-    stop_clients(n);
+    node_stop_clients(n);
 }
 
 /* The voter that is furthest, of those that answer. */
@@ -340,7 +362,7 @@ static void begin_stop(struct node *n)
         log_info("skipped leadership transfer; local server is not leader "
                  "or has nobody to hand over to",
                  LOG_ID("local-member-id", n->id));
-        stop_clients(n);
+        node_stop_clients(n);
         return;
     }
     log_info("leadership transfer starting", LOG_ID("local-member-id", n->id),
@@ -357,7 +379,7 @@ static void begin_stop(struct node *n)
 static void on_signal(uv_signal_t *h, int signal)
 {
     struct node *n = h->data;
-    if (n->signal) {
+    if (n->signal || n->stopping) {
         return;
     }
     n->signal = signal;
@@ -408,8 +430,12 @@ static void start_time(struct node *n)
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
     /* The first entries of a new member name the members: apply them. */
     replica_pass(n->replica, loop_now_ms(n->loop));
+    node_offer_image(n);
     struct raft_conf_state conf;
     node_conf_of_members(n, &conf);
+    if (members_is_removed(&n->members, n->id)) {
+        node_removed_soon(n);
+    }
     if (conf.voter_count == 1 && conf.voters[0] == n->id) {
         raft_campaign(replica_raft(n->replica));
     }

@@ -105,6 +105,7 @@ struct watch_hub {
     struct table ids;           /* (stream, id) -> watcher */
     struct list streams;
     struct list unsynced;
+    uint64_t ready; /* of them on streams that are not full */
     struct watch_batch batch;
     struct rng rng;
     struct watch_stats stats;
@@ -145,5 +146,6 @@ bool watch_batch_emit(struct watch_hub *h, const struct watch_slot *slot,
 void watch_unsync(struct watcher *w, int64_t next_revision);
 void watch_sync(struct watcher *w);
 void watch_drop(struct watcher *w);
+void watch_stream_block(struct watch_stream *s);
 
 #endif

@@ -67,7 +67,9 @@ static bool hand_over(struct watch_hub *h, struct watch_slot *slot,
     if (s->blocked) {
         return false;
     }
-    s->blocked = !watch_batch_emit(h, slot, revision);
+    if (!watch_batch_emit(h, slot, revision)) {
+        watch_stream_block(s);
+    }
     return true;
 }
 
@@ -220,14 +222,7 @@ static void settle(struct watch_hub *h, int64_t next_revision, bool ok)
 
 bool watch_wants_catch_up(const struct watch_hub *h)
 {
-    list_each(it, next, &h->unsynced)
-    {
-        struct watcher *w = container_of(it, struct watcher, in_unsynced);
-        if (!w->stream->blocked) {
-            return true;
-        }
-    }
-    return false;
+    return h->ready > 0;
 }
 
 bool watch_catch_up(struct watch_hub *h, int *ret_err)

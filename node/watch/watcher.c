@@ -39,6 +39,7 @@ void watch_unsync(struct watcher *w, int64_t next_revision)
         list_append(&w->stream->hub->unsynced, &w->in_unsynced);
         w->stream->unsynced_count++;
         w->stream->hub->stats.unsynced_count++;
+        w->stream->hub->ready += !w->stream->blocked;
     }
 }
 
@@ -49,6 +50,7 @@ void watch_sync(struct watcher *w)
     list_remove(&w->in_unsynced);
     w->stream->unsynced_count--;
     w->stream->hub->stats.unsynced_count--;
+    w->stream->hub->ready -= !w->stream->blocked;
 }
 
 void watch_drop(struct watcher *w)
@@ -103,9 +105,20 @@ void watch_stream_free(struct watch_stream *s)
     free(s);
 }
 
+void watch_stream_block(struct watch_stream *s)
+{
+    if (!s->blocked) {
+        s->blocked = true;
+        s->hub->ready -= s->unsynced_count;
+    }
+}
+
 void watch_stream_resume(struct watch_stream *s)
 {
-    s->blocked = false;
+    if (s->blocked) {
+        s->blocked = false;
+        s->hub->ready += s->unsynced_count;
+    }
 }
 
 /* ---- requests ---- */

@@ -27,7 +27,7 @@ find_etcd() {
     if [ -n "${ETCD:-}" ]; then echo "$ETCD"; return; fi
     if command -v etcd >/dev/null; then command -v etcd; return; fi
     if command -v go >/dev/null; then
-        echo "$("$top/deploy/peers.sh" etcd)/etcd"
+        "$top/deploy/peers.sh" etcd
     fi
 }
 

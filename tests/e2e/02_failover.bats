@@ -125,8 +125,16 @@ verify_acked() {
 @test "a member kept from running for a while comes back" {
     local lead
     lead=$(leader)
+    # The frozen one is the first that the client knows: it accepts, and never
+    # answers.
+    endpoints() {
+        local i list
+        list=127.0.0.1:$(<"$DIR/$lead.client")
+        for i in $(members); do list+=,127.0.0.1:$(<"$DIR/$i.client"); done
+        echo "$list"
+    }
     node_signal "$lead" STOP
-    wait_for 10 ctl --command-timeout=1s put /while stopped
+    wait_for 10 ctl --command-timeout=3s put /while stopped
     node_signal "$lead" CONT
     wait_for 10 node_healthy "$lead"
     is stopped "$(ctl_on "$lead" get /while --print-value-only)"

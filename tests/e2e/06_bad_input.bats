@@ -15,8 +15,11 @@ teardown_file() {
 
 teardown() {
     show_logs
-    # The node is the same one, and serves.
-    if [ -z "${ALONE:-}" ]; then
+    # A cluster of the test's own goes; else the node is still the same one,
+    # and serves.
+    if [ -n "${ALONE:-}" ]; then
+        cluster_stop
+    else
         node_alive 1
         is OK "$(ctl put /after 1)"
     fi

@@ -195,7 +195,7 @@ base_image() {
 @test "the multi-stage Dockerfile" {
     local base image=$COFRE_IMAGE-full
     base=$(base_image) || skip "no base image, no registry, no debootstrap"
-    docker build --network host --build-arg BASE="$base" -t "$image" "$ROOT" \
+    docker build --network host --force-rm --build-arg BASE="$base" -t "$image" "$ROOT" \
         >"$DIR/build.log" 2>&1 || {
         tail -n 30 "$DIR/build.log"
         return 1

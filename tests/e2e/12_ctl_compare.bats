@@ -6,7 +6,7 @@ load helper
 setup() {
     [ -n "$ETCDCTL37" ] || skip "no etcdctl 3.7"
     [ -n "${ETCD:-}" ] || skip "no stock etcd"
-    COFRE=$ETCD
+    export COFRE=$ETCD
     cluster_init 1
     cluster_start
 }

@@ -157,14 +157,15 @@ node_stop() {
     wait_for 15 node_dead "$1"
 }
 
+# Kills what was started for $DIR.
 cluster_stop() {
-    local i pid
-    [ -n "${DIR:-}" ] && [ -d "$DIR" ] || return 0
-    for i in "$DIR"/*.pid; do
-        [ -f "$i" ] || continue
-        pid=$(<"$i")
-        # Ours still, and not a number given to another since.
-        if grep -qsF "$DIR" "/proc/$pid/cmdline"; then
+    local file pid
+    for file in "${DIR:-/nonexistent}"/*.pid; do
+        [ -f "$file" ] || continue
+        pid=$(<"$file")
+        # Ours still, and not a number given to another since: $DIR is in the
+        # environment of each.
+        if grep -qsF "$DIR" "/proc/$pid/environ"; then
             kill -KILL "$pid" 2>/dev/null || true
             wait "$pid" 2>/dev/null || true
         fi

@@ -48,6 +48,12 @@ static struct {
     struct list proposals;
     struct list reads;
     uint64_t transferred_to;
+    bool applying;
+    struct raft_progress progress[8];
+    uint32_t progress_count;
+    uint64_t connected_ms[16]; /* by id */
+    uint64_t promoting;
+    void (*promote_done)(void *ctx, int err);
     /* what was forwarded to the leader */
     int64_t forwarded;
     void (*keepalive_done)(void *ctx, int err, int64_t ttl);
@@ -180,6 +186,8 @@ uint64_t replica_leaderless_ms(struct replica *r)
 }
 void replica_propose(struct replica *r, struct replica_proposal *p)
 {
+    /* the entries being applied stand in the log that would grow */
+    assert_false(fake.applying);
     list_append(&fake.proposals, &p->link);
 }
 void replica_propose_cancel(struct replica *r, struct replica_proposal *p)
@@ -199,14 +207,12 @@ void replica_transfer(struct replica *r, uint64_t to)
 {
     fake.transferred_to = to;
 }
-struct member *members_find(const struct members *ms, uint64_t id)
+uint32_t replica_progress(struct replica *r, struct raft_progress *ret,
+                          uint32_t capacity)
 {
-    for (uint32_t i = 0; i < ms->count; i++) {
-        if (ms->list[i].id == id) {
-            return &ms->list[i];
-        }
-    }
-    return NULL;
+    assert_true(fake.progress_count <= capacity);
+    memcpy(ret, fake.progress, fake.progress_count * sizeof *ret);
+    return fake.progress_count;
 }
 
 /* ---- driving ---- */
@@ -233,9 +239,20 @@ static inline void commit(void)
         bytes_unref(p->data);
         fake.status.commit = fake.status.applied = fake.index;
         watch_notify(fake.hub);
+        fake.applying = true;
         p->done(p, 0);
+        fake.applying = false;
     }
     api_applied(fake.api);
+}
+
+/* And what the entries lead to, until nothing more comes. */
+static inline void commit_all(void)
+{
+    do {
+        commit();
+        api_later_fire(fake.api);
+    } while (!list_empty(&fake.proposals));
 }
 
 static inline void fail_proposals(int err)
@@ -282,6 +299,19 @@ static inline void fake_timetolive(void *ctx, int64_t lease, bool keys,
     fake.forwarded = lease;
     fake.ttl_done = done;
     fake.done_ctx = done_ctx;
+}
+
+static inline void fake_promote(void *ctx, uint64_t member,
+                                void (*done)(void *, int), void *done_ctx)
+{
+    fake.promoting = member;
+    fake.promote_done = done;
+    fake.done_ctx = done_ctx;
+}
+
+static inline uint64_t fake_connected(void *ctx, uint64_t id)
+{
+    return id < 16 ? fake.connected_ms[id] : 0;
 }
 
 static inline uint64_t fake_id(void *ctx)
@@ -339,7 +369,9 @@ static inline int world_new(void **state)
         .request_bytes_max = 2000,
         .txn_ops_max = 4,
         .election_timeout_ms = 1000,
-        .rim = {fake_keepalive, fake_timetolive, fake_id, fake_version, NULL},
+        .strict_reconfig = true,
+        .rim = {fake_keepalive, fake_timetolive, fake_promote, fake_connected,
+                fake_id, fake_version, NULL},
     };
     fake.api = api_new(&config);
     fake.methods = api_methods(fake.api, &fake.method_count);

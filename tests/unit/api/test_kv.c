@@ -205,21 +205,131 @@ static void range_large(void **state)
 {
     static char value[1500];
     memset(value, 'x', sizeof value - 1);
-    for (int i = 0; i < 10; i++) {
-        put_ok((char[]){(char)('a' + i), 0}, value, 2 + i);
+    static const int counts[] = {1, 3, 10, API_SCRATCH_KEEP / 1500 + 1, 200};
+    int have = 0;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        for (; have < counts[i]; have++) {
+            char key[16];
+            snprintf(key, sizeof key, "k%03d", have);
+            put_ok(key, value, 2 + have);
+        }
+        struct grpc_call c;
+        call_init(&c, "/etcdserverpb.KV/Range");
+        Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+        q.key = data_of("a");
+        q.range_end = data_of("z");
+        q.serializable = true;
+        call_pb(&c, &q);
+        Pb__RangeResponse *r =
+            call_answer(&c, 0, &pb__range_response__descriptor);
+        check_header(r->header, 1 + have);
+        assert_int_equal(r->n_kvs, have);
+        assert_int_equal(r->count, have);
+        assert_int_equal(r->kvs[have - 1]->value.len, 1499);
+        FREE(r);
+        call_end(&c);
     }
-    struct grpc_call c;
-    call_init(&c, "/etcdserverpb.KV/Range");
-    Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
-    q.key = data_of("a");
-    q.range_end = data_of("z");
-    q.serializable = true;
-    call_pb(&c, &q);
-    Pb__RangeResponse *r = call_answer(&c, 0, &pb__range_response__descriptor);
-    assert_int_equal(r->n_kvs, 10);
-    assert_int_equal(r->kvs[9]->value.len, 1499);
-    FREE(r);
-    call_end(&c);
+}
+
+static void steps(struct grpc_call *c, int *ret_steps)
+{
+    for (*ret_steps = 0; !c->finished && *ret_steps < 1000; ++*ret_steps) {
+        /* writes go on between, and do not show */
+        mvcc_begin(fake.store.mvcc);
+        assert_int_equal(mvcc_put(fake.store.mvcc, slice_str("k000000x"),
+                                  slice_str("new"), 0, NULL),
+                         0);
+        mvcc_end(fake.store.mvcc, ++fake.index, 1);
+        api_later_fire(fake.api);
+    }
+}
+
+/* A long list is made in slices, at one revision. */
+_Static_assert(3 * APPLY_STEP_KEYS + 500 < APPLY_STEP_COUNTS,
+               "what the row with a limit of 1 expects");
+static void range_in_slices(void **state)
+{
+    enum { COUNT = 3 * APPLY_STEP_KEYS + 500 };
+    mvcc_begin(fake.store.mvcc);
+    for (int i = 0; i < COUNT; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%06d", i);
+        assert_int_equal(
+            mvcc_put(fake.store.mvcc, slice_str(key), slice_str("v"), 0, NULL),
+            0);
+    }
+    mvcc_end(fake.store.mvcc, ++fake.index, 1);
+    static const struct {
+        int64_t limit, max_mod;
+        bool keys_only, serializable;
+        int want_kvs, want_steps_min;
+        bool want_more;
+    } rows[] = {
+        {0, 0, false, true, COUNT, 3, false},
+        {0, 0, false, false, COUNT, 3, false},
+        {0, 0, true, true, COUNT, 3, false},
+        {COUNT, 0, false, true, COUNT, 3, false},
+        {COUNT - 1, 0, false, true, COUNT - 1, 3, true},
+        {1, 0, false, true, 1, 0, true}, /* one key, the rest counted */
+        {0, 1, false, true, 0, 3, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct grpc_call c;
+        call_init(&c, "/etcdserverpb.KV/Range");
+        Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+        q.key = data_of("k");
+        q.range_end = data_of("l");
+        q.limit = rows[i].limit;
+        q.max_mod_revision = rows[i].max_mod;
+        q.keys_only = rows[i].keys_only;
+        q.serializable = rows[i].serializable;
+        q.revision = 2;
+        call_pb(&c, &q);
+        confirm_reads(0);
+        int64_t revision = mvcc_revision(fake.store.mvcc);
+        int taken;
+        steps(&c, &taken);
+        assert_true(taken >= rows[i].want_steps_min);
+        expect(&c, GRPC_OK, "");
+        Pb__RangeResponse *r =
+            call_answer(&c, 0, &pb__range_response__descriptor);
+        check_header(r->header, revision);
+        assert_int_equal(r->count, COUNT);
+        assert_int_equal(r->more, rows[i].want_more);
+        assert_int_equal(r->n_kvs, rows[i].want_kvs);
+        for (size_t k = 0; k < r->n_kvs; k++) {
+            char key[16];
+            snprintf(key, sizeof key, "k%06d", (int)k);
+            assert_memory_equal(r->kvs[k]->key.data, key, 7);
+            assert_int_equal(r->kvs[k]->value.len, !rows[i].keys_only);
+        }
+        FREE(r);
+        call_end(&c);
+    }
+    /* compacted while under way; and a client that leaves */
+    for (int leaves = 0; leaves < 2; leaves++) {
+        struct grpc_call c;
+        call_init(&c, "/etcdserverpb.KV/Range");
+        Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+        q.key = data_of("k");
+        q.range_end = data_of("l");
+        q.revision = mvcc_revision(fake.store.mvcc) - !leaves;
+        q.serializable = true;
+        call_pb(&c, &q);
+        api_later_fire(fake.api);
+        assert_false(c.finished);
+        if (!leaves) {
+            mvcc_begin(fake.store.mvcc);
+            assert_int_equal(
+                mvcc_compact(fake.store.mvcc, q.revision + 1, NULL, NULL), 0);
+            mvcc_end(fake.store.mvcc, ++fake.index, 1);
+            api_later_fire(fake.api);
+            expect(&c, 11,
+                   "etcdserver: mvcc: required revision has been compacted");
+        }
+        call_end(&c);
+        assert_true(list_empty(&fake.api->range_jobs));
+    }
 }
 
 static void quota_first(void **state)
@@ -289,6 +399,7 @@ int main(void)
         TEST(range_checks),
         TEST(range_reads),
         TEST(range_large),
+        TEST(range_in_slices),
         TEST(quota_first),
         TEST(compact_physical),
     };

@@ -64,7 +64,7 @@ static void watch_stream(void **state)
     q.start_revision = 1;
     create(&c, &q);
     assert_string_equal(watched(&c, 2), "1 3 created 0 0 ");
-    api_catch_up_fire(fake.api);
+    api_later_fire(fake.api);
     assert_string_equal(watched(&c, 3), "1 3 0 2 ");
     struct grpc_call d;
     call_init(&d, "/etcdserverpb.KV/DeleteRange");
@@ -124,7 +124,7 @@ static void slow_watch_stream(void **state)
     assert_int_equal(c.count, 3);
     c.queued = 0;
     c.resume(&c);
-    api_catch_up_fire(fake.api);
+    api_later_fire(fake.api);
     assert_int_equal(c.count, 4);
     assert_string_equal(watched(&c, 3), "0 5 0 2 ");
     put("a", "5");
@@ -256,6 +256,7 @@ static void keepalive_leader(void **state)
     assert_int_equal(c.count, 3);
     fake.status.applied++;
     api_applied(fake.api);
+    api_later_fire(fake.api);
     kept(&c, 3, 78, 0);
     kept(&c, 4, 5, 60);
     /* expired: answered when the revocation is applied */
@@ -265,7 +266,7 @@ static void keepalive_leader(void **state)
     assert_int_equal(c.count, 5);
     tick(100);
     assert_int_equal(count_of(&fake.proposals), 1);
-    commit();
+    commit_all();
     kept(&c, 5, 6, 0);
     assert_false(lease_exists(fake.lessor, 6));
     c.method->on_half_close(&c);
@@ -395,10 +396,10 @@ static void expiry_is_paced(void **state)
     fail_proposals(ERR_TIMEOUT);
     assert_int_equal(lease_count(fake.lessor), 40);
     tick(100);
-    commit(); /* each one done starts the next */
+    commit_all(); /* each one done starts the next */
     assert_int_equal(lease_count(fake.lessor), API_REVOKES_MAX);
     tick(7000); /* the failed ones again */
-    commit();
+    commit_all();
     assert_int_equal(lease_count(fake.lessor), 0);
 }
 

@@ -96,9 +96,35 @@ static void removed_ids_are_remembered(void **state)
     members_release(&ms);
 }
 
+/* As GET /members answers; ids beyond 2^63 keep every digit. */
+static void members_of_another(void **state)
+{
+    static const char good[] =
+        "[{\"id\":18446744073709551615,\"peerURLs\":[\"http://b:1\"],"
+        "\"name\":\"}{\\\"\",\"clientURLs\":[\"http://b:2\"]},\n"
+        "{\"id\":7,\"peerURLs\":[\"http://a:1\"],\"isLearner\":true}]\n";
+    static const char *const bad[] = {
+        "", "{}", "[", "[{}]", "[{\"id\":1}", "[{\"id\":-1}]", "7"};
+    struct members ms;
+    assert_int_equal(members_from_json(slice_str(good), &ms), 0);
+    assert_int_equal(ms.count, 2);
+    assert_true(ms.list[0].id == 7 && ms.list[0].is_learner);
+    assert_true(ms.list[1].id == UINT64_MAX);
+    assert_string_equal(ms.list[1].name, "}{\"");
+    members_release(&ms);
+    assert_int_equal(members_from_json(slice_str("[]"), &ms), 0);
+    assert_int_equal(ms.count, 0);
+    members_release(&ms);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(members_from_json(slice_str(bad[i]), &ms),
+                         ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_of_another),
         cmocka_unit_test(ids_of_a_new_cluster),
         cmocka_unit_test(urls_of_one_name_make_one_member),
         cmocka_unit_test(bad_configurations_are_refused),

@@ -443,6 +443,7 @@ static void settle(void)
     struct watch_stats stats;
     watch_get_stats(world.hub, &stats);
     assert_int_equal(stats.unsynced_count, 0);
+    assert_false(watch_wants_catch_up(world.hub));
 }
 
 static void run(uint64_t seed)

@@ -1,0 +1,31 @@
+/*
+ * What is done between the passes of the loop, by a timer with no delay:
+ * long work in slices (one step of one long Range, one catch-up pass of the
+ * watchers, then the sockets are read again), and what an applied entry
+ * leads to but must not do while entries are being applied: proposing.
+ */
+#include "state.h"
+
+void api_later(struct api *a)
+{
+    if (!a->later_armed && a->later) {
+        a->later_armed = true;
+        timer_start(a->later, 0, 0);
+    }
+}
+
+void api_later_fire(void *ctx)
+{
+    struct api *a = ctx;
+    a->later_armed = false;
+    api_poll_waits(a);
+    api_expire_leases(a);
+    bool more = api_range_jobs_step(a);
+    int err;
+    /* An error of the store leaves the watchers where they are, for the
+     * next tick; the store itself reports what it is. */
+    more = watch_catch_up(a->config.watch, &err) || more;
+    if (more) {
+        api_later(a);
+    }
+}
