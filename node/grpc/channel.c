@@ -165,8 +165,10 @@ static void on_dialed(void *ctx, struct conn *conn, int err)
                                .events = &events,
                                .ctx = k};
     k->h2 = h2_session_new(&config);
-    k->greeting = timer_new(ch->loop, on_silence, k);
-    timer_start(k->greeting, ch->dial_timeout_ms, 0);
+    if (!ch->local) { /* that one will speak */
+        k->greeting = timer_new(ch->loop, on_silence, k);
+        timer_start(k->greeting, ch->dial_timeout_ms, 0);
+    }
     grpc_keepalive_begin(k, ch);
     conn_set_handler(conn, &handler, k);
     conn_want_flush(conn);
@@ -186,6 +188,7 @@ static void connect_local(struct grpc_channel *ch)
     if (conn_pair(ch->loop, &ours, &theirs) == 0) {
         grpc_server_accept(ch->local, theirs);
         on_dialed(ch, ours, 0);
+        open_waiting(ch);
         return;
     }
     if (ch->no_pair == NULL) {
