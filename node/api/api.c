@@ -9,6 +9,10 @@ static const struct grpc_method table[] = {
      .kind = GRPC_UNARY,
      .on_message = api_kv_range,
      .on_end = api_call_end},
+    {.path = "/etcdserverpb.KV/RangeStream",
+     .kind = GRPC_SERVER_STREAM,
+     .on_message = api_kv_range_stream,
+     .on_end = api_kv_range_stream_end},
     {.path = "/etcdserverpb.KV/Put",
      .kind = GRPC_UNARY,
      .on_message = api_kv_put,
@@ -94,6 +98,7 @@ struct api *api_new(const struct api_config *config)
     a->db = config->db;
     list_init(&a->streams);
     list_init(&a->waits);
+    list_init(&a->slices);
     buf_init(&a->scratch, APPLY_BODY_BYTES_MAX);
     a->methods = mem_dup(table, sizeof table);
     a->method_count = METHOD_COUNT;
@@ -102,6 +107,7 @@ struct api *api_new(const struct api_config *config)
     }
     if (config->loop) {
         a->catch_up = timer_new(config->loop, api_catch_up_fire, a);
+        a->slicer = timer_new(config->loop, api_slice_fire, a);
     }
     return a;
 }
@@ -111,6 +117,7 @@ void api_free(struct api *a)
     if (a) {
         api_expire_stop(a);
         timer_free(a->catch_up);
+        timer_free(a->slicer);
         buf_release(&a->scratch);
         free(a->methods);
         free(a);

@@ -29,6 +29,10 @@ void api_call_end(struct grpc_call *call)
     }
     c->waiting = API_IDLE;
     list_remove(&c->wait.link);
+    if (c->scan) {
+        apply_scan_end(c->scan);
+        c->scan = NULL;
+    }
     apply_out_release(&c->out);
 }
 
@@ -151,6 +155,40 @@ void api_wait_for(struct api *a, struct api_wait *w,
 {
     w->poll = poll;
     list_append(&a->waits, &w->link);
+}
+
+/* ---- slices ---- */
+static void slice_soon(struct api *a)
+{
+    if (!a->slicer_armed && a->slicer && !list_empty(&a->slices)) {
+        a->slicer_armed = true;
+        timer_start(a->slicer, 0, 0);
+    }
+}
+
+void api_slice(struct api *a, struct api_wait *w,
+               bool (*slice)(struct api_wait *w))
+{
+    w->poll = slice;
+    list_append(&a->slices, &w->link);
+    slice_soon(a);
+}
+
+/* The first in the row; with more to do it stands last. */
+void api_slice_fire(void *ctx)
+{
+    struct api *a = ctx;
+    a->slicer_armed = false;
+    if (list_empty(&a->slices)) {
+        return;
+    }
+    struct list *first = a->slices.next;
+    struct api_wait *w = container_of(first, struct api_wait, link);
+    list_remove(first);
+    if (!w->poll(w)) {
+        list_append(&a->slices, first);
+    }
+    slice_soon(a);
 }
 
 /* ---- answers ---- */

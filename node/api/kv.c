@@ -1,53 +1,8 @@
-/* Range, Put, DeleteRange, Compact. */
+/* Put, DeleteRange, Compact. */
 #include "proto/proto.h"
 #include "state.h"
 
 enum { ENTRY_PUT = 4, ENTRY_DELETE_RANGE = 5, ENTRY_COMPACTION = 7 };
-
-/* ---- Range ---- */
-static void serve_range(struct api_call *c)
-{
-    struct api *a = c->api;
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
-    int err = apply_range(a->config.apply, &c->range, &a->scratch);
-    if (err) {
-        api_fail(c->call, err);
-        return;
-    }
-    api_respond(a, c->call, mvcc_revision(a->mvcc), buf_slice(&a->scratch));
-    buf_reset(&a->scratch, API_SCRATCH_KEEP);
-}
-
-void api_kv_range(struct grpc_call *call, struct slice message)
-{
-    struct proto_range range;
-    if (proto_decode_range(message, &range)) {
-        api_fail_unmarshal(call);
-        return;
-    }
-    struct api *a = api_of(call);
-    int err = api_check_range(&range);
-    if (!range.serializable && replica_status(a->config.replica)->is_learner) {
-        err = API_LEARNER; /* the interceptor's, before the checks */
-    }
-    if (err) {
-        api_fail(call, err);
-        return;
-    }
-    struct api_call *c = api_call_new(call);
-    if (range.serializable) {
-        c->range = range;
-        serve_range(c);
-        return;
-    }
-    /* The slices must outlive this call: decode again where they stay. */
-    struct slice kept = grpc_call_keep_message(call);
-    if (proto_decode_range(kept, &c->range)) {
-        api_fail_unmarshal(call);
-        return;
-    }
-    api_read(c, serve_range);
-}
 
 /* ---- Put ---- */
 void api_kv_put(struct grpc_call *call, struct slice message)

@@ -16,6 +16,11 @@ enum {
     API_REVOKE_PERIOD_MS = 500,
     API_SMALL_BODY = 4096, /* answers copied rather than shared */
     API_SCRATCH_KEEP = 256 << 10,
+    /* What one slice of a range does before others get their turn. */
+    API_SLICE_KEYS = 2048,
+    API_SLICE_BYTES = 2 << 20,
+    API_STREAM_FIRST_KEYS = 10,       /* of a RangeStream's first message */
+    API_STREAM_QUEUE_BYTES = 1 << 20, /* nothing is read for a slower one */
     API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
     /* Answers that a client asked for and does not read. */
@@ -47,6 +52,9 @@ struct api {
     uint64_t tick_ms; /* of the last tick */
     struct list streams;
     struct list waits;
+    struct list slices; /* long work, a slice each in turn */
+    struct timer *slicer;
+    bool slicer_armed;
     struct buf scratch; /* body of the answer being made */
     struct timer *catch_up;
     bool catch_up_armed;
@@ -78,6 +86,7 @@ struct api_call {
     /* After the proposal was applied without error, or when the read may
      * be served. */
     void (*proceed)(struct api_call *c);
+    struct apply_scan *scan; /* a range that goes on in slices */
     union {
         struct proto_range range;
         const Pb__TxnRequest *txn;
@@ -126,6 +135,11 @@ void api_propose(struct api_call *c, uint32_t field, struct slice message,
 void api_read(struct api_call *c, void (*proceed)(struct api_call *c));
 void api_wait_for(struct api *a, struct api_wait *w,
                   bool (*poll)(struct api_wait *w));
+/* A slice of `w` in each pass that has the time, in turn with others, until
+ * it is over. */
+void api_slice(struct api *a, struct api_wait *w,
+               bool (*slice)(struct api_wait *w));
+void api_slice_fire(void *ctx);
 /* Header in front of `body`, and OK. */
 void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
                  struct slice body);
@@ -167,6 +181,8 @@ void api_catch_up_fire(void *ctx);
 
 /* ---- methods ---- */
 void api_kv_range(struct grpc_call *call, struct slice message);
+void api_kv_range_stream(struct grpc_call *call, struct slice message);
+void api_kv_range_stream_end(struct grpc_call *call);
 void api_kv_put(struct grpc_call *call, struct slice message);
 void api_kv_delete_range(struct grpc_call *call, struct slice message);
 void api_kv_txn(struct grpc_call *call, struct slice message);

@@ -51,7 +51,11 @@
     X(DROPPED, UNKNOWN, "raft proposal dropped")                               \
     X(NOT_PRIMARY, UNKNOWN, "not a primary lessor")                            \
     X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                           \
-    X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")
+    X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")                 \
+    X(STREAM_SORT, UNIMPLEMENTED,                                              \
+      "RangeStream does not support custom sort orders")                       \
+    X(STREAM_FILTER, UNIMPLEMENTED,                                            \
+      "RangeStream does not support revision filters")
 
 enum api_error {
     API_OK,

@@ -103,6 +103,41 @@ uint64_t apply_request_id(struct slice data);
  * ERR_TOO_LARGE, ERR_CORRUPT, ERR_IO. */
 int apply_range(struct apply *a, const struct proto_range *range,
                 struct buf *body);
+/*
+ * The same in slices: pinned to the revision it began at, it goes on where
+ * the last slice ended, whatever was written in between. For ranges whose
+ * order is the store's. It fails with ERR_COMPACTED when its revision goes
+ * meanwhile.
+ */
+struct apply_scan {
+    struct proto_range range; /* its `end` is borrowed until the end */
+    int64_t revision;         /* what is read */
+    int64_t header_revision;  /* the store's when it began */
+    struct buf at;            /* the next key to look at, or before it */
+    int64_t sent;
+    int64_t count;
+    bool more;
+    bool filtered;
+    bool counting; /* past the limit */
+    /* A step ends, `paused`, when as many were sent or the body is as large
+     * and there is another to send. 0: never. */
+    int64_t pause_sent;
+    size_t pause_bytes;
+    bool paused;
+};
+/* The order is the store's, or does not matter. */
+bool apply_scan_can(const struct proto_range *range);
+/* ERR_COMPACTED, ERR_FUTURE: then there is nothing to end. */
+int apply_scan_begin(struct apply *a, const struct proto_range *range,
+                     struct apply_scan *ret_scan);
+/* At most so many keys, and so many bytes and one key, into `body`.
+ * ERR_AGAIN: there is more to do. Else as apply_range(). */
+int apply_scan_step(struct apply *a, struct apply_scan *s, uint32_t keys_max,
+                    size_t bytes_max, struct buf *body);
+/* `more` and `count`, when the steps are over. */
+int apply_scan_finish(const struct apply_scan *s, struct buf *body);
+void apply_scan_end(struct apply_scan *s);
+
 /* A Txn of nothing but ranges; TxnResponse behind its header. */
 int apply_txn_read(struct apply *a, const Pb__TxnRequest *txn,
                    struct buf *body);

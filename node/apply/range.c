@@ -42,8 +42,24 @@ void apply_range_of(const Pb__RangeRequest *from, struct proto_range *ret)
     };
 }
 
+bool apply_range_filtered(const struct proto_range *r)
+{
+    return r->min_mod_revision || r->max_mod_revision ||
+           r->min_create_revision || r->max_create_revision;
+}
+
+bool apply_range_index_only(const struct proto_range *r)
+{
+    return r->keys_only && r->sort_target != BY_VALUE;
+}
+
+bool apply_range_in_order(const struct proto_range *r)
+{
+    return r->sort_target == BY_KEY && r->sort_order != DESCEND;
+}
+
 /* Bounds are inclusive, 0 is off, negative ones are taken as they are. */
-static bool passes(const struct proto_range *r, const struct mvcc_kv *kv)
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv)
 {
     return (!r->max_mod_revision || kv->mod_revision <= r->max_mod_revision) &&
            (!r->min_mod_revision || kv->mod_revision >= r->min_mod_revision) &&
@@ -71,12 +87,13 @@ static int add_key(struct buf *body, const struct mvcc_kv *kv, int64_t lease)
     return err ? err : proto_end(body, mark);
 }
 
-static int add_kv(struct range_run *run, const struct mvcc_kv *kv)
+int apply_range_add(struct buf *body, const struct proto_range *r,
+                    const struct mvcc_kv *kv)
 {
-    if (run->range->keys_only) {
-        return add_key(run->body, kv, run->index_only ? 0 : kv->lease);
+    if (r->keys_only) {
+        return add_key(body, kv, apply_range_index_only(r) ? 0 : kv->lease);
     }
-    return proto_add_message(run->body, 2, kv->encoded);
+    return proto_add_message(body, 2, kv->encoded);
 }
 
 static void keep(struct range_run *run, const struct mvcc_kv *kv)
@@ -92,7 +109,7 @@ static bool visit(void *ctx, const struct mvcc_kv *kv)
 {
     struct range_run *run = ctx;
     const struct proto_range *r = run->range;
-    if (run->filtered && !passes(r, kv)) {
+    if (run->filtered && !apply_range_passes(r, kv)) {
         return true;
     }
     if (run->collect) {
@@ -103,7 +120,7 @@ static bool visit(void *ctx, const struct mvcc_kv *kv)
         run->more = true;
         return false;
     }
-    run->err = add_kv(run, kv);
+    run->err = apply_range_add(run->body, r, kv);
     run->sent++;
     return run->err == 0;
 }
@@ -149,7 +166,7 @@ static int send_sorted(struct range_run *run)
     }
     int err = 0;
     for (size_t i = 0; i < run->count && err == 0; i++) {
-        err = add_kv(run, &run->kvs[i]);
+        err = apply_range_add(run->body, r, &run->kvs[i]);
     }
     return err;
 }
@@ -170,10 +187,9 @@ static int64_t fetch_limit(const struct range_run *run)
 static void plan(struct range_run *run)
 {
     const struct proto_range *r = run->range;
-    run->filtered = r->min_mod_revision || r->max_mod_revision ||
-                    r->min_create_revision || r->max_create_revision;
-    run->index_only = r->keys_only && r->sort_target != BY_VALUE;
-    run->collect = r->sort_target != BY_KEY || r->sort_order == DESCEND;
+    run->filtered = apply_range_filtered(r);
+    run->index_only = apply_range_index_only(r);
+    run->collect = !apply_range_in_order(r);
 }
 
 int apply_range(struct apply *a, const struct proto_range *range,

@@ -53,6 +53,14 @@ int apply_do_put(struct apply *a, const struct proto_put *put,
 int apply_do_delete(struct apply *a, const struct proto_delete *del,
                     struct buf *body);
 int apply_check_range(struct apply *a, const struct proto_range *range);
+/* What range.c and scan.c share: the order is the store's; a filter stands;
+ * the index alone answers; a key passes the filters; how it is encoded. */
+bool apply_range_in_order(const struct proto_range *r);
+bool apply_range_filtered(const struct proto_range *r);
+bool apply_range_index_only(const struct proto_range *r);
+bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv);
+int apply_range_add(struct buf *body, const struct proto_range *r,
+                    const struct mvcc_kv *kv);
 void apply_put_of(const Pb__PutRequest *from, struct proto_put *ret);
 void apply_delete_of(const Pb__DeleteRangeRequest *from,
                      struct proto_delete *ret);
