@@ -100,6 +100,13 @@ struct api *api_new(const struct api_config *config)
     list_init(&a->waits);
     list_init(&a->slices);
     buf_init(&a->scratch, APPLY_BODY_BYTES_MAX);
+    if (config->compact_period_ms) {
+        api_compactor_init(&a->compactor, API_COMPACT_PERIODIC,
+                           (int64_t)config->compact_period_ms);
+    } else {
+        api_compactor_init(&a->compactor, API_COMPACT_REVISION,
+                           config->compact_revisions);
+    }
     a->methods = mem_dup(table, sizeof table);
     a->method_count = METHOD_COUNT;
     for (uint32_t i = 0; i < METHOD_COUNT; i++) {
@@ -116,6 +123,7 @@ void api_free(struct api *a)
 {
     if (a) {
         api_expire_stop(a);
+        api_auto_compact_stop(a);
         timer_free(a->catch_up);
         timer_free(a->slicer);
         buf_release(&a->scratch);
@@ -184,6 +192,7 @@ void api_tick(struct api *a, uint64_t now_ms)
     end_leaderless(a);
     poll_waits(a);
     api_expire_leases(a);
+    api_auto_compact(a);
     watch_tick(a->config.watch, now_ms);
     if (watch_wants_catch_up(a->config.watch)) {
         api_catch_up_soon(a);

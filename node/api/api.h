@@ -56,6 +56,9 @@ struct api_config {
     uint32_t txn_ops_max;
     uint64_t election_timeout_ms;
     uint64_t watch_progress_interval_ms;
+    /* Automatic compaction: what to keep, 0: everything. */
+    uint64_t compact_period_ms;
+    int64_t compact_revisions; /* looked at when there is no period */
     struct api_rim rim;
 };
 

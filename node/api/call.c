@@ -122,7 +122,7 @@ int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err))
 {
-    *p = (struct replica_proposal){.done = done};
+    *p = (struct replica_proposal){.done = done, .out = p->out};
     int err = prepare(a, p, field, message);
     if (err == 0) {
         replica_propose(a->config.replica, p);

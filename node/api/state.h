@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "base/err.h"
+#include "compactor.h"
 #include "proto/health.pb-c.h"
 #include "status.h"
 
@@ -21,7 +22,7 @@ enum {
     API_SLICE_BYTES = 2 << 20,
     API_STREAM_FIRST_KEYS = 10,       /* of a RangeStream's first message */
     API_STREAM_QUEUE_BYTES = 1 << 20, /* nothing is read for a slower one */
-    API_WATCH_QUEUE_BYTES = 1 << 20, /* a stream with more is slow */
+    API_WATCH_QUEUE_BYTES = 1 << 20,  /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
     /* Answers that a client asked for and does not read. */
     API_WATCH_UNREAD_MAX = 65536,
@@ -66,6 +67,10 @@ struct api {
     bool nospace_busy;
     struct replica_proposal checkpoint;
     bool checkpoint_busy;
+    struct api_compactor compactor;
+    struct replica_proposal compaction;
+    struct apply_out compaction_out;
+    bool compaction_busy;
     struct grpc_method *methods;
     uint32_t method_count;
 };
@@ -150,7 +155,8 @@ size_t api_header(const struct api *a, int64_t revision,
                   uint8_t to[API_HEADER_BYTES_MAX]);
 void api_header_pb(const struct api *a, int64_t revision,
                    Pb__ResponseHeader *ret_header);
-/* Proposes for the node itself; `done` as in replica_proposal. */
+/* Proposes for the node itself; `done` as in replica_proposal. p->out is
+ * where the answer goes, NULL: nobody wants it. */
 int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err));
@@ -174,6 +180,10 @@ void api_expire_leases(struct api *a);
 void api_expire_stop(struct api *a);
 /* The log's remainder of a renewed lease is the whole TTL again. */
 void api_propose_checkpoint(struct api *a, int64_t lease);
+
+/* ---- autocompact.c ---- */
+void api_auto_compact(struct api *a);
+void api_auto_compact_stop(struct api *a);
 
 /* ---- watch.c ---- */
 void api_catch_up_soon(struct api *a);

@@ -227,6 +227,8 @@ static void start_services(struct node *n)
         .election_timeout_ms = n->config->election_timeout_ms,
         .watch_progress_interval_ms =
             (uint64_t)n->config->watch_progress_notify_interval_ns / 1000000,
+        .compact_period_ms = n->config->compact_period_ms,
+        .compact_revisions = n->config->compact_revisions,
         .rim = {.forward_keepalive = node_forward_keepalive,
                 .forward_timetolive = node_forward_timetolive,
                 .next_request_id = next_request_id,
