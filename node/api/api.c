@@ -76,6 +76,34 @@ static const struct grpc_method table[] = {
      .kind = GRPC_SERVER_STREAM,
      .on_message = api_snapshot,
      .on_end = api_snapshot_end},
+    {.path = "/v3lockpb.Lock/Lock",
+     .kind = GRPC_UNARY,
+     .on_message = api_lock,
+     .on_end = api_session_end},
+    {.path = "/v3lockpb.Lock/Unlock",
+     .kind = GRPC_UNARY,
+     .on_message = api_unlock,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Campaign",
+     .kind = GRPC_UNARY,
+     .on_message = api_campaign,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Proclaim",
+     .kind = GRPC_UNARY,
+     .on_message = api_proclaim,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Leader",
+     .kind = GRPC_UNARY,
+     .on_message = api_leader,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Resign",
+     .kind = GRPC_UNARY,
+     .on_message = api_resign,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Observe",
+     .kind = GRPC_SERVER_STREAM,
+     .on_message = api_observe,
+     .on_end = api_observe_end},
     {.path = "/grpc.health.v1.Health/Check",
      .kind = GRPC_UNARY,
      .on_message = api_health_check},
@@ -99,6 +127,7 @@ struct api *api_new(const struct api_config *config)
     list_init(&a->streams);
     list_init(&a->waits);
     list_init(&a->slices);
+    list_init(&a->alone);
     buf_init(&a->scratch, APPLY_BODY_BYTES_MAX);
     if (config->compact_period_ms) {
         api_compactor_init(&a->compactor, API_COMPACT_PERIODIC,
@@ -124,6 +153,7 @@ void api_free(struct api *a)
     if (a) {
         api_expire_stop(a);
         api_auto_compact_stop(a);
+        api_propose_alone_stop(a);
         timer_free(a->catch_up);
         timer_free(a->slicer);
         buf_release(&a->scratch);

@@ -53,6 +53,7 @@ struct api {
     uint64_t tick_ms; /* of the last tick */
     struct list streams;
     struct list waits;
+    struct list alone;  /* proposals that nobody waits for */
     struct list slices; /* long work, a slice each in turn */
     struct timer *slicer;
     bool slicer_armed;
@@ -91,7 +92,11 @@ struct api_call {
     /* After the proposal was applied without error, or when the read may
      * be served. */
     void (*proceed)(struct api_call *c);
-    struct apply_scan *scan; /* a range that goes on in slices */
+    struct apply_scan *scan;       /* a range that goes on in slices */
+    struct api_session *session;   /* of Lock and Election */
+    const struct resumed *resumed; /* election.c's */
+    /* Instead of api_fail(); NULL: that. */
+    void (*failed)(struct api_call *c, int err);
     union {
         struct proto_range range;
         const Pb__TxnRequest *txn;
@@ -160,6 +165,9 @@ void api_header_pb(const struct api *a, int64_t revision,
 int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err));
+/* The same where nobody waits for the answer. */
+void api_propose_alone(struct api *a, uint32_t field, struct slice message);
+void api_propose_alone_stop(struct api *a);
 bool api_is_leader(const struct api *a);
 uint64_t api_request_timeout_ms(const struct api *a);
 
@@ -213,6 +221,15 @@ void api_hash_kv(struct grpc_call *call, struct slice message);
 void api_move_leader(struct grpc_call *call, struct slice message);
 void api_snapshot(struct grpc_call *call, struct slice message);
 void api_snapshot_end(struct grpc_call *call);
+void api_lock(struct grpc_call *call, struct slice message);
+void api_unlock(struct grpc_call *call, struct slice message);
+void api_campaign(struct grpc_call *call, struct slice message);
+void api_proclaim(struct grpc_call *call, struct slice message);
+void api_resign(struct grpc_call *call, struct slice message);
+void api_leader(struct grpc_call *call, struct slice message);
+void api_session_end(struct grpc_call *call);
+void api_observe(struct grpc_call *call, struct slice message);
+void api_observe_end(struct grpc_call *call);
 void api_health_check(struct grpc_call *call, struct slice message);
 void api_health_watch(struct grpc_call *call, struct slice message);
 void api_health_list(struct grpc_call *call, struct slice message);

@@ -52,6 +52,10 @@
     X(NOT_PRIMARY, UNKNOWN, "not a primary lessor")                            \
     X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                           \
     X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")                 \
+    X(SESSION_EXPIRED, UNKNOWN, "mutex: session is expired")                   \
+    X(ELECTION_NO_LEADER, UNKNOWN, "election: no leader")                      \
+    X(ELECTION_NOT_LEADER, UNKNOWN, "election: not leader")                    \
+    X(LEADER_MISSING, UNKNOWN, "\"leader\" field must be provided")            \
     X(STREAM_SORT, UNIMPLEMENTED,                                              \
       "RangeStream does not support custom sort orders")                       \
     X(STREAM_FILTER, UNIMPLEMENTED,                                            \
