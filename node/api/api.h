@@ -38,6 +38,8 @@ struct api_rim {
     uint64_t (*next_request_id)(void *ctx);
     /* "3.7.0"; NULL while undecided. */
     const char *(*cluster_version)(void *ctx);
+    /* True while a downgrade is under way; its target, "" without one. */
+    bool (*downgrade)(void *ctx, const char **ret_target);
     void *ctx;
 };
 

@@ -92,9 +92,10 @@ struct api_call {
     /* After the proposal was applied without error, or when the read may
      * be served. */
     void (*proceed)(struct api_call *c);
-    struct apply_scan *scan;       /* a range that goes on in slices */
-    struct api_session *session;   /* of Lock and Election */
-    const struct resumed *resumed; /* election.c's */
+    struct apply_scan *scan;               /* a range that goes on in slices */
+    struct api_session *session;           /* of Lock and Election */
+    const struct resumed *resumed;         /* election.c's */
+    const struct api_downgrade *downgrade; /* downgrade.c's */
     /* Instead of api_fail(); NULL: that. */
     void (*failed)(struct api_call *c, int err);
     union {
@@ -218,6 +219,8 @@ void api_member_list(struct grpc_call *call, struct slice message);
 void api_status_rpc(struct grpc_call *call, struct slice message);
 void api_alarm_rpc(struct grpc_call *call, struct slice message);
 void api_hash_kv(struct grpc_call *call, struct slice message);
+void api_hash(struct grpc_call *call, struct slice message);
+void api_downgrade(struct grpc_call *call, struct slice message);
 void api_move_leader(struct grpc_call *call, struct slice message);
 void api_snapshot(struct grpc_call *call, struct slice message);
 void api_snapshot_end(struct grpc_call *call);

@@ -233,6 +233,7 @@ static void start_services(struct node *n)
                 .forward_timetolive = node_forward_timetolive,
                 .next_request_id = next_request_id,
                 .cluster_version = cluster_version,
+                .downgrade = node_downgrade,
                 .ctx = n},
     };
     n->api = api_new(&ac);
