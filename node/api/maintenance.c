@@ -53,6 +53,9 @@ void api_status_rpc(struct grpc_call *call, struct slice message)
     Pb__ResponseHeader header;
     api_header_pb(a, mvcc_revision(a->mvcc), &header);
     Pb__DowngradeInfo downgrade = PB__DOWNGRADE_INFO__INIT;
+    const char *target;
+    downgrade.enabled = a->config.rim.downgrade(a->config.rim.ctx, &target);
+    downgrade.targetversion = arena_strdup(arena, target);
     Pb__StatusResponse r = PB__STATUS_RESPONSE__INIT;
     r.header = &header;
     r.version = arena_strdup(arena, API_SERVER_VERSION);

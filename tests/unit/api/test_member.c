@@ -184,6 +184,7 @@ static void promote_on_a_follower(void **state)
     assert_false(c.finished); /* not applied here yet */
     fake.members.list[1].is_learner = false;
     api_applied(fake.api);
+    api_later_fire(fake.api);
     expect(&c, GRPC_OK, "");
     call_end(&c);
 }
