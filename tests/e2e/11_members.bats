@@ -2,110 +2,12 @@
 # Members come, go, lose their disks and are removed; what is refused leaves
 # everything as it was.
 load helper
+load members
 
 teardown() {
     writer_stop
     show_logs
     cluster_stop
-}
-
-# ---- a membership that changes: $DIR/set names who is in
-
-members() {
-    cat "$DIR/set"
-}
-
-start_cluster() { # count flag...
-    cluster_init "$@"
-    seq 1 "$1" >"$DIR/set"
-    cluster_start
-    all_connected
-}
-
-id_of() { # member
-    ctl member list | grep "127.0.0.1:$(<"$DIR/$1.peer")" | cut -d, -f1
-}
-
-# Strict checks count who has been connected for five seconds, so they have
-# to pass; a cluster of one has nobody to wait for.
-all_connected() {
-    [ "$(members | wc -l)" -gt 1 ] || return 0
-    sleep 5.5
-}
-
-# member_add I [FLAG...]: as an operator does it, by the words of the answer.
-member_add() {
-    local i=$1 out
-    shift
-    free_port >"$DIR/$i.client"
-    free_port >"$DIR/$i.peer"
-    out=$(ctl member add "m$i" --peer-urls="$(peer_url "$i")" "$@") || return 1
-    sed -n 's/^ETCD_INITIAL_CLUSTER="\(.*\)"/\1/p' <<<"$out" >"$DIR/initial"
-}
-
-member_join() { # I FLAG...
-    local i=$1
-    shift
-    node_start "$i" --initial-cluster-state existing "$@"
-    echo "$i" >>"$DIR/set"
-    wait_for 20 node_healthy "$i" || {
-        show_logs
-        return 1
-    }
-}
-
-member_drop() { # I: removed, and stops by itself
-    local i=$1 id
-    id=$(id_of "$i")
-    ctl member remove "$id"
-    sed -i "/^$i\$/d" "$DIR/set"
-    wait_for 10 node_dead "$i"
-    has "$(cat "$DIR/$i.log")" \
-        "the member has been permanently removed from the cluster"
-    has "$(cat "$DIR/$i.log")" "data-dir used by this member must be removed"
-}
-
-# ---- writes all the time; what was acknowledged is in $DIR/acked
-
-writer_start() {
-    : >"$DIR/acked"
-    (
-        n=0
-        while [ ! -e "$DIR/stop" ]; do
-            n=$((n + 1))
-            if ctl --command-timeout=3s put "/w/$n" "$n" >/dev/null 2>&1; then
-                echo "$n" >>"$DIR/acked"
-            fi
-        done
-    ) 3>&- &
-    echo $! >"$DIR/writer"
-}
-
-writer_stop() {
-    [ -n "${DIR:-}" ] && [ -f "$DIR/writer" ] || return 0
-    touch "$DIR/stop"
-    wait "$(<"$DIR/writer")" 2>/dev/null || true
-    rm -f "$DIR/writer"
-}
-
-writes_go_on() {
-    local before
-    before=$(wc -l <"$DIR/acked")
-    wait_for 15 eval '[ "$(wc -l <"$DIR/acked")" -gt '$((before + 3))' ]'
-}
-
-nothing_lost() {
-    ctl get /w/ --prefix --print-value-only | sort >"$DIR/found"
-    sort "$DIR/acked" >"$DIR/wanted"
-    is "" "$(comm -13 "$DIR/found" "$DIR/wanted" | head -n 5)"
-    [ "$(wc -l <"$DIR/wanted")" -gt 3 ]
-}
-
-members_agree() {
-    local i
-    for i in $(members); do
-        wait_for 15 same_contents "$i" "$(members | head -n 1)" || return 1
-    done
 }
 
 @test "1 -> 3 -> 5 -> 3 -> 1 under writes: nothing acknowledged is lost" {
@@ -191,10 +93,6 @@ members_agree() {
     wait_for 5 is_leader 4
 }
 
-is_leader() {
-    [ "$(leader)" = "$1" ]
-}
-
 @test "what is refused leaves the members as they were" {
     local before id1 id2
     start_cluster 3
@@ -237,8 +135,33 @@ is_leader() {
     is "$before" "$(ctl member list)"
 }
 
+@test "a member that came by an image brings up the next one" {
+    start_cluster 1 --snapshot-catchup-entries=10
+    for n in $(seq 1 60); do ctl put "/k$n" "$n" >/dev/null; done
+    member_add 2
+    member_join 2
+    has "$(cat "$DIR/2.log")" "applied snapshot"
+    all_connected
+    ctl_on "$(leader)" move-leader "$(id_of 2)"
+    wait_for 5 is_leader 2
+    member_add 3
+    member_join 3
+    has "$(cat "$DIR/3.log")" "applied snapshot"
+    members_agree
+    # And one that was started again, whose log begins late, too.
+    node_kill 2
+    node_kill 3
+    node_kill 1
+    for n in 1 2 3; do run_member "$n"; done
+    for n in 1 2 3; do wait_for 15 node_healthy "$n"; done
+    all_connected
+    member_add 4
+    member_join 4
+    members_agree
+}
+
 @test "the leader itself is removed; a removed member does not come back" {
-    local lead id
+    local lead
     start_cluster 3
     writer_start
     writes_go_on
@@ -255,9 +178,6 @@ is_leader() {
     has "$(cat "$DIR/$lead.log")" \
         "the member has been permanently removed from the cluster"
     run -1 ctl member remove 4711
-    id=$(members | head -n 1)
-    run -1 ctl_on "$id" member add x --peer-urls=bogus
-    has "$output" "given member URLs are invalid"
 }
 
 @test "peer URLs of a member change while it runs" {
