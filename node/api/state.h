@@ -234,6 +234,7 @@ void api_status_rpc(struct grpc_call *call, struct slice message);
 void api_alarm_rpc(struct grpc_call *call, struct slice message);
 void api_hash_kv(struct grpc_call *call, struct slice message);
 void api_hash(struct grpc_call *call, struct slice message);
+void api_defragment(struct grpc_call *call, struct slice message);
 void api_downgrade(struct grpc_call *call, struct slice message);
 void api_move_leader(struct grpc_call *call, struct slice message);
 void api_snapshot(struct grpc_call *call, struct slice message);

@@ -204,6 +204,7 @@ int node_store_open(struct node *n)
 
 void node_store_close(struct node *n)
 {
+    kvdb_defragment_stop(n->db);
     mvcc_close(n->mvcc);
     n->mvcc = NULL;
     kvdb_close(n->db);
