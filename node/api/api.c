@@ -9,6 +9,10 @@ static const struct grpc_method table[] = {
      .kind = GRPC_UNARY,
      .on_message = api_kv_range,
      .on_end = api_call_end},
+    {.path = "/etcdserverpb.KV/RangeStream",
+     .kind = GRPC_SERVER_STREAM,
+     .on_message = api_kv_range_stream,
+     .on_end = api_kv_range_stream_end},
     {.path = "/etcdserverpb.KV/Put",
      .kind = GRPC_UNARY,
      .on_message = api_kv_put,
@@ -80,6 +84,16 @@ static const struct grpc_method table[] = {
      .kind = GRPC_UNARY,
      .on_message = api_hash_kv,
      .on_end = api_call_end},
+    {.path = "/etcdserverpb.Maintenance/Hash",
+     .kind = GRPC_UNARY,
+     .on_message = api_hash},
+    {.path = "/etcdserverpb.Maintenance/Defragment",
+     .kind = GRPC_UNARY,
+     .on_message = api_defragment},
+    {.path = "/etcdserverpb.Maintenance/Downgrade",
+     .kind = GRPC_UNARY,
+     .on_message = api_downgrade,
+     .on_end = api_call_end},
     {.path = "/etcdserverpb.Maintenance/MoveLeader",
      .kind = GRPC_UNARY,
      .on_message = api_move_leader,
@@ -88,6 +102,34 @@ static const struct grpc_method table[] = {
      .kind = GRPC_SERVER_STREAM,
      .on_message = api_snapshot,
      .on_end = api_snapshot_end},
+    {.path = "/v3lockpb.Lock/Lock",
+     .kind = GRPC_UNARY,
+     .on_message = api_lock,
+     .on_end = api_session_end},
+    {.path = "/v3lockpb.Lock/Unlock",
+     .kind = GRPC_UNARY,
+     .on_message = api_unlock,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Campaign",
+     .kind = GRPC_UNARY,
+     .on_message = api_campaign,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Proclaim",
+     .kind = GRPC_UNARY,
+     .on_message = api_proclaim,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Leader",
+     .kind = GRPC_UNARY,
+     .on_message = api_leader,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Resign",
+     .kind = GRPC_UNARY,
+     .on_message = api_resign,
+     .on_end = api_session_end},
+    {.path = "/v3electionpb.Election/Observe",
+     .kind = GRPC_SERVER_STREAM,
+     .on_message = api_observe,
+     .on_end = api_observe_end},
     {.path = "/grpc.health.v1.Health/Check",
      .kind = GRPC_UNARY,
      .on_message = api_health_check},
@@ -110,8 +152,16 @@ struct api *api_new(const struct api_config *config)
     a->db = config->db;
     list_init(&a->streams);
     list_init(&a->waits);
-    list_init(&a->range_jobs);
+    list_init(&a->slices);
+    list_init(&a->alone);
     buf_init(&a->scratch, APPLY_BODY_BYTES_MAX);
+    if (config->compact_period_ms) {
+        api_compactor_init(&a->compactor, API_COMPACT_PERIODIC,
+                           (int64_t)config->compact_period_ms);
+    } else {
+        api_compactor_init(&a->compactor, API_COMPACT_REVISION,
+                           config->compact_revisions);
+    }
     a->methods = mem_dup(table, sizeof table);
     a->method_count = METHOD_COUNT;
     for (uint32_t i = 0; i < METHOD_COUNT; i++) {
@@ -127,6 +177,8 @@ void api_free(struct api *a)
 {
     if (a) {
         api_expire_stop(a);
+        api_auto_compact_stop(a);
+        api_propose_alone_stop(a);
         timer_free(a->later);
         buf_release(&a->scratch);
         free(a->methods);
@@ -194,6 +246,7 @@ void api_tick(struct api *a, uint64_t now_ms)
     end_leaderless(a);
     api_poll_waits(a);
     api_expire_leases(a);
+    api_auto_compact(a);
     watch_tick(a->config.watch, now_ms);
     if (watch_wants_catch_up(a->config.watch)) {
         api_later(a);

@@ -45,6 +45,8 @@ struct api_rim {
     uint64_t (*next_request_id)(void *ctx);
     /* "3.7.0"; NULL while undecided. */
     const char *(*cluster_version)(void *ctx);
+    /* True while a downgrade is under way; its target, "" without one. */
+    bool (*downgrade)(void *ctx, const char **ret_target);
     void *ctx;
 };
 
@@ -64,6 +66,9 @@ struct api_config {
     uint64_t election_timeout_ms;
     uint64_t watch_progress_interval_ms;
     bool strict_reconfig; /* refuse changes that could lose the quorum */
+    /* Automatic compaction: what to keep, 0: everything. */
+    uint64_t compact_period_ms;
+    int64_t compact_revisions; /* looked at when there is no period */
     struct api_rim rim;
 };
 

@@ -1,4 +1,6 @@
 /* What unary calls have in common: propose, read, wait, answer. */
+#include <stdlib.h>
+
 #include "proto/proto.h"
 #include "state.h"
 
@@ -11,7 +13,6 @@ struct api_call *api_call_new(struct grpc_call *call)
     c->api = api_of(call);
     c->call = call;
     list_init(&c->wait.link);
-    list_init(&c->in_jobs);
     apply_out_init(&c->out);
     grpc_call_set_ctx(call, c);
     return c;
@@ -30,7 +31,6 @@ void api_call_end(struct grpc_call *call)
     }
     c->waiting = API_IDLE;
     list_remove(&c->wait.link);
-    list_remove(&c->in_jobs);
     if (c->has_job) {
         apply_range_end(&c->job);
     }
@@ -45,6 +45,15 @@ bool api_is_leader(const struct api *a)
 uint64_t api_request_timeout_ms(const struct api *a)
 {
     return 5000 + 2 * a->config.election_timeout_ms;
+}
+
+static void fail(struct api_call *c, int err)
+{
+    if (c->failed) {
+        c->failed(c, err);
+    } else {
+        api_fail(c->call, err);
+    }
 }
 
 /* ---- entries ---- */
@@ -98,7 +107,7 @@ static void proposal_done(struct replica_proposal *p, int err)
         err = c->out.err;
     }
     if (err) {
-        api_fail(c->call, err);
+        fail(c, err);
     } else {
         c->proceed(c);
     }
@@ -109,7 +118,7 @@ void api_propose(struct api_call *c, uint32_t field, struct slice message,
 {
     int err = prepare(c->api, &c->proposal, field, message);
     if (err) {
-        api_fail(c->call, err);
+        fail(c, err);
         return;
     }
     c->proposal.out = &c->out;
@@ -123,12 +132,45 @@ int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err))
 {
-    *p = (struct replica_proposal){.done = done};
+    *p = (struct replica_proposal){.done = done, .out = p->out};
     int err = prepare(a, p, field, message);
     if (err == 0) {
         replica_propose(a->config.replica, p);
     }
     return err;
+}
+
+struct alone {
+    struct list link;
+    struct replica_proposal proposal;
+};
+
+static void alone_done(struct replica_proposal *p, int err)
+{
+    struct alone *o = container_of(p, struct alone, proposal);
+    list_remove(&o->link);
+    free(o);
+}
+
+void api_propose_alone(struct api *a, uint32_t field, struct slice message)
+{
+    struct alone *o = mem_zalloc(sizeof *o);
+    list_append(&a->alone, &o->link);
+    if (api_propose_own(a, &o->proposal, field, message, alone_done)) {
+        list_remove(&o->link);
+        free(o);
+    }
+}
+
+void api_propose_alone_stop(struct api *a)
+{
+    list_each(it, next, &a->alone)
+    {
+        struct alone *o = container_of(it, struct alone, link);
+        replica_propose_cancel(a->config.replica, &o->proposal);
+        list_remove(it);
+        free(o);
+    }
 }
 
 /* ---- reads and waits ---- */
@@ -137,7 +179,7 @@ static void read_done(struct replica_read *rd, int err)
     struct api_call *c = container_of(rd, struct api_call, read);
     c->waiting = API_IDLE;
     if (err) {
-        api_fail(c->call, err);
+        fail(c, err);
     } else {
         c->proceed(c);
     }

@@ -10,6 +10,36 @@ static void answer_range(struct api_call *c, struct buf *body)
     api_respond_body(c->api, c->call, c->out.revision, body);
 }
 
+/* Its revision was compacted away between two slices. Who asked for the
+ * newest gets the newest: nothing was answered yet. */
+static int begin_again(struct api_call *c)
+{
+    if (c->range.revision > 0) {
+        return ERR_COMPACTED;
+    }
+    struct proto_range range = c->job.range;
+    range.revision = 0;
+    apply_range_end(&c->job);
+    api_body_begin(&c->out.body);
+    c->out.revision = mvcc_revision(c->api->mvcc);
+    return apply_range_begin(c->api->config.apply, &range, &c->job);
+}
+
+static bool range_slice(struct api_wait *w)
+{
+    struct api_call *c = container_of(w, struct api_call, wait);
+    int err = apply_range_step(c->api->config.apply, &c->job, &c->out.body);
+    if (err == ERR_COMPACTED) {
+        err = begin_again(c);
+    }
+    if (err) {
+        api_fail(c->call, err);
+    } else if (c->job.done) {
+        answer_range(c, &c->out.body);
+    }
+    return err || c->job.done;
+}
+
 /* The rest is done later: the answer so far, and what the request points
  * to, move to where they last. */
 static int go_on_later(struct api_call *c)
@@ -27,8 +57,7 @@ static int go_on_later(struct api_call *c)
     struct buf empty = c->out.body;
     c->out.body = a->scratch;
     a->scratch = empty;
-    list_append(&a->range_jobs, &c->in_jobs);
-    api_later(a);
+    api_slice(a, &c->wait, range_slice);
     return 0;
 }
 
@@ -50,25 +79,6 @@ static void serve_range(struct api_call *c)
     if (err) {
         api_fail(c->call, err);
     }
-}
-
-bool api_range_jobs_step(struct api *a)
-{
-    if (list_empty(&a->range_jobs)) {
-        return false;
-    }
-    struct api_call *c =
-        container_of(a->range_jobs.next, struct api_call, in_jobs);
-    list_remove(&c->in_jobs);
-    int err = apply_range_step(a->config.apply, &c->job, &c->out.body);
-    if (err) {
-        api_fail(c->call, err);
-    } else if (c->job.done) {
-        answer_range(c, &c->out.body);
-    } else {
-        list_append(&a->range_jobs, &c->in_jobs);
-    }
-    return !list_empty(&a->range_jobs);
 }
 
 void api_kv_range(struct grpc_call *call, struct slice message)

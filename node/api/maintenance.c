@@ -1,4 +1,4 @@
-/* Status, Alarm, HashKV, MoveLeader. */
+/* Status, Alarm, HashKV, Defragment, MoveLeader. */
 #include "proto/proto.h"
 #include "state.h"
 
@@ -53,6 +53,9 @@ void api_status_rpc(struct grpc_call *call, struct slice message)
     Pb__ResponseHeader header;
     api_header_pb(a, mvcc_revision(a->mvcc), &header);
     Pb__DowngradeInfo downgrade = PB__DOWNGRADE_INFO__INIT;
+    const char *target;
+    downgrade.enabled = a->config.rim.downgrade(a->config.rim.ctx, &target);
+    downgrade.targetversion = arena_strdup(arena, target);
     Pb__StatusResponse r = PB__STATUS_RESPONSE__INIT;
     r.header = &header;
     r.version = arena_strdup(arena, API_SERVER_VERSION);
@@ -140,6 +143,26 @@ void api_hash_kv(struct grpc_call *call, struct slice message)
         api_fail(call, err);
         grpc_call_unref(call);
     }
+}
+
+/* ---- Defragment: of this member, in the background ---- */
+static void defragmented(void *ctx, int err)
+{
+    struct grpc_call *call = ctx;
+    if (!grpc_call_alive(call)) {
+        /* nobody listens any more */
+    } else if (err) {
+        grpc_finish(call, GRPC_UNKNOWN, err_text(err));
+    } else {
+        Pb__DefragmentResponse r = PB__DEFRAGMENT_RESPONSE__INIT;
+        grpc_reply(call, &r.base);
+    }
+    grpc_call_unref(call);
+}
+
+void api_defragment(struct grpc_call *call, struct slice message)
+{
+    kvdb_defragment(api_of(call)->db, defragmented, grpc_call_ref(call));
 }
 
 /* ---- MoveLeader ---- */

@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "base/err.h"
+#include "compactor.h"
 #include "proto/health.pb-c.h"
 #include "status.h"
 
@@ -17,6 +18,8 @@ enum {
     API_SMALL_BODY = 4096,        /* answers copied rather than shared */
     API_SCRATCH_KEEP = 256 << 10, /* larger ones are handed to the call */
     API_BODY_ROOM = sizeof(struct bytes), /* see api_body_begin() */
+    API_STREAM_FIRST_KEYS = 10,           /* of a RangeStream's first message */
+    API_STREAM_QUEUE_BYTES = 1 << 20,     /* nothing is read for a slower one */
     API_WATCH_QUEUE_BYTES = 1 << 20,      /* a stream with more is slow */
     API_WATCH_DRAINED_BYTES = 256 << 10,
     /* Answers that a client asked for and does not read. */
@@ -48,9 +51,10 @@ struct api {
     uint64_t tick_ms; /* of the last tick */
     struct list streams;
     struct list waits;
+    struct list alone;   /* proposals that nobody waits for */
+    struct list slices;  /* long work, a slice each in turn */
     struct buf scratch;  /* body of the answer being made */
     struct timer *later; /* what is done a slice at a time */
-    struct list range_jobs;
     bool later_armed;
     uint64_t store_bytes;
     struct api_revoke revokes[API_REVOKES_MAX];
@@ -60,6 +64,10 @@ struct api {
     bool nospace_busy;
     struct replica_proposal checkpoint;
     bool checkpoint_busy;
+    struct api_compactor compactor;
+    struct replica_proposal compaction;
+    struct apply_out compaction_out;
+    bool compaction_busy;
     struct grpc_method *methods;
     uint32_t method_count;
 };
@@ -80,10 +88,14 @@ struct api_call {
     /* After the proposal was applied without error, or when the read may
      * be served. */
     void (*proceed)(struct api_call *c);
-    struct list in_jobs; /* a Range that takes more than one step */
-    bool has_job;
-    bool kept; /* the message is in memory of the call */
+    bool has_job; /* a Range that takes more than one step */
+    bool kept;    /* the message is in memory of the call */
     struct apply_range_job job;
+    struct api_session *session;           /* of Lock and Election */
+    const struct resumed *resumed;         /* election.c's */
+    const struct api_downgrade *downgrade; /* downgrade.c's */
+    /* Instead of api_fail(); NULL: that. */
+    void (*failed)(struct api_call *c, int err);
     union {
         struct proto_range range;
         const Pb__TxnRequest *txn;
@@ -152,10 +164,14 @@ size_t api_header(const struct api *a, int64_t revision,
                   uint8_t to[API_HEADER_BYTES_MAX]);
 void api_header_pb(const struct api *a, int64_t revision,
                    Pb__ResponseHeader *ret_header);
-/* Proposes for the node itself; `done` as in replica_proposal. */
+/* Proposes for the node itself; `done` as in replica_proposal. p->out is
+ * where the answer goes, NULL: nobody wants it. */
 int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err));
+/* The same where nobody waits for the answer. */
+void api_propose_alone(struct api *a, uint32_t field, struct slice message);
+void api_propose_alone_stop(struct api *a);
 bool api_is_leader(const struct api *a);
 uint64_t api_request_timeout_ms(const struct api *a);
 
@@ -184,11 +200,18 @@ void api_propose_checkpoint(struct api *a, int64_t lease);
 /* ---- later.c: slices of long work between the passes of the loop ---- */
 void api_later(struct api *a);
 void api_later_fire(void *ctx);
-/* kv.c: one step of the Range whose turn it is; true: there are more. */
-bool api_range_jobs_step(struct api *a);
+/* A slice of `w` each time, in turn with others, until it is over. */
+void api_slice(struct api *a, struct api_wait *w,
+               bool (*slice)(struct api_wait *w));
+
+/* ---- autocompact.c ---- */
+void api_auto_compact(struct api *a);
+void api_auto_compact_stop(struct api *a);
 
 /* ---- methods ---- */
 void api_kv_range(struct grpc_call *call, struct slice message);
+void api_kv_range_stream(struct grpc_call *call, struct slice message);
+void api_kv_range_stream_end(struct grpc_call *call);
 void api_kv_put(struct grpc_call *call, struct slice message);
 void api_kv_delete_range(struct grpc_call *call, struct slice message);
 void api_kv_txn(struct grpc_call *call, struct slice message);
@@ -210,9 +233,21 @@ void api_member_promote(struct grpc_call *call, struct slice message);
 void api_status_rpc(struct grpc_call *call, struct slice message);
 void api_alarm_rpc(struct grpc_call *call, struct slice message);
 void api_hash_kv(struct grpc_call *call, struct slice message);
+void api_hash(struct grpc_call *call, struct slice message);
+void api_defragment(struct grpc_call *call, struct slice message);
+void api_downgrade(struct grpc_call *call, struct slice message);
 void api_move_leader(struct grpc_call *call, struct slice message);
 void api_snapshot(struct grpc_call *call, struct slice message);
 void api_snapshot_end(struct grpc_call *call);
+void api_lock(struct grpc_call *call, struct slice message);
+void api_unlock(struct grpc_call *call, struct slice message);
+void api_campaign(struct grpc_call *call, struct slice message);
+void api_proclaim(struct grpc_call *call, struct slice message);
+void api_resign(struct grpc_call *call, struct slice message);
+void api_leader(struct grpc_call *call, struct slice message);
+void api_session_end(struct grpc_call *call);
+void api_observe(struct grpc_call *call, struct slice message);
+void api_observe_end(struct grpc_call *call);
 void api_health_check(struct grpc_call *call, struct slice message);
 void api_health_watch(struct grpc_call *call, struct slice message);
 void api_health_list(struct grpc_call *call, struct slice message);

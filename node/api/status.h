@@ -70,7 +70,24 @@
     X(DROPPED, UNKNOWN, "raft proposal dropped")                               \
     X(NOT_PRIMARY, UNKNOWN, "not a primary lessor")                            \
     X(UNKNOWN_SERVICE, NOT_FOUND, "unknown service")                           \
-    X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")
+    X(UNSUPPORTED, UNIMPLEMENTED, "etcdserver: not supported")                 \
+    X(DOWNGRADE_FORMAT, INVALID_ARGUMENT,                                      \
+      "etcdserver: wrong downgrade target version format")                     \
+    X(DOWNGRADE_TARGET, INVALID_ARGUMENT,                                      \
+      "etcdserver: invalid downgrade target version")                          \
+    X(DOWNGRADE_RUNS, FAILED_PRECONDITION,                                     \
+      "etcdserver: cluster has a downgrade job in progress")                   \
+    X(NO_CLUSTER_VERSION, FAILED_PRECONDITION,                                 \
+      "etcdserver: cluster version not found during downgrade")                \
+    X(UNKNOWN_METHOD, UNKNOWN, "etcdserver: unknown method")                   \
+    X(SESSION_EXPIRED, UNKNOWN, "mutex: session is expired")                   \
+    X(ELECTION_NO_LEADER, UNKNOWN, "election: no leader")                      \
+    X(ELECTION_NOT_LEADER, UNKNOWN, "election: not leader")                    \
+    X(LEADER_MISSING, UNKNOWN, "\"leader\" field must be provided")            \
+    X(STREAM_SORT, UNIMPLEMENTED,                                              \
+      "RangeStream does not support custom sort orders")                       \
+    X(STREAM_FILTER, UNIMPLEMENTED,                                            \
+      "RangeStream does not support revision filters")
 
 enum api_error {
     API_OK,

@@ -112,6 +112,11 @@ struct apply_range_job {
     int64_t sent;
     bool more;
     bool done; /* the body is complete */
+    /* A step ends, `paused`, when there is another key to send but as many
+     * were sent, or the body is as large. 0: never. */
+    int64_t pause_sent;
+    size_t pause_bytes;
+    bool paused;
 };
 enum {
     APPLY_STEP_KEYS = 2000,       /* a step looks at no more */

@@ -88,24 +88,50 @@ static bool is_full(const struct apply_range_job *job)
            (job->range.limit > 0 && job->sent >= job->range.limit);
 }
 
-static bool remember(struct step *s, struct slice key)
+/* What was asked for at a time is in the body. */
+static bool is_piece(const struct step *s)
+{
+    const struct apply_range_job *job = s->job;
+    return (job->pause_sent > 0 && job->sent >= job->pause_sent) ||
+           (job->pause_bytes > 0 && s->body->size >= job->pause_bytes);
+}
+
+static bool go_on_at(struct step *s, struct slice key)
 {
     struct buf *from = &s->job->from;
-    /* The next key is this one and a zero byte. */
     from->size = 0;
     s->err = buf_append_slice(from, key);
-    s->err = s->err ? s->err : buf_append_byte(from, 0);
     s->cut = true;
     return false;
+}
+
+/* The next key is this one and a zero byte. */
+static bool go_on_behind(struct step *s, struct slice key)
+{
+    go_on_at(s, key);
+    s->err = s->err ? s->err : buf_append_byte(&s->job->from, 0);
+    return false;
+}
+
+/* Used up by what was seen. */
+static bool is_over(const struct step *s)
+{
+    int64_t most = is_full(s->job) ? APPLY_STEP_COUNTS : APPLY_STEP_KEYS;
+    return s->seen >= most || s->body->size > s->body_max;
 }
 
 static bool visit(void *ctx, const struct mvcc_kv *kv)
 {
     struct step *s = ctx;
     struct apply_range_job *job = s->job;
+    bool passes = !s->filtered || apply_range_passes(&job->range, kv);
+    if (passes && !is_full(job) && is_piece(s)) {
+        job->paused = true;
+        return go_on_at(s, kv->key);
+    }
     job->count++;
     s->seen++;
-    if (!s->filtered || apply_range_passes(&job->range, kv)) {
+    if (passes) {
         if (is_full(job)) {
             job->more = !job->range.count_only;
         } else {
@@ -115,15 +141,19 @@ static bool visit(void *ctx, const struct mvcc_kv *kv)
                 return false;
             }
             if (is_full(job)) {
-                return remember(s, kv->key); /* go on by the index */
+                return go_on_behind(s, kv->key); /* by the index */
             }
         }
     }
-    int64_t most = is_full(job) ? APPLY_STEP_COUNTS : APPLY_STEP_KEYS;
-    if (s->seen >= most || s->body->size > s->body_max) {
-        return remember(s, kv->key);
-    }
-    return true;
+    return is_over(s) ? go_on_behind(s, kv->key) : true;
+}
+
+/* Looking at what is not there takes its time, too. */
+static bool skip(void *ctx, struct slice key)
+{
+    struct step *s = ctx;
+    s->seen++;
+    return is_over(s) ? go_on_behind(s, key) : true;
 }
 
 static int look(struct apply *a, struct step *s)
@@ -135,6 +165,7 @@ static int look(struct apply *a, struct step *s)
         .end = job->range.end,
         .revision = job->range.revision,
         .keys_only = is_full(job) || apply_range_is_index_only(&job->range),
+        .skip = skip,
     };
     s->cut = false;
     int err = mvcc_range(a->mvcc, &range, visit, s, NULL);
@@ -172,6 +203,7 @@ int apply_range_step(struct apply *a, struct apply_range_job *job,
         .filtered = apply_range_is_filtered(&job->range),
         .body_max = body->size + APPLY_STEP_BYTES,
     };
+    job->paused = false;
     int err;
     if (!job->range.count_only && apply_range_is_sorted(&job->range)) {
         err = apply_range_sorted(a, job, body);

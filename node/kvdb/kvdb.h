@@ -100,6 +100,7 @@ struct kvdb_job {
     /* Loop thread, from kvdb_poll(). err is run's last or the commit's. */
     void (*done)(struct kvdb_job *job, int err);
     bool reads;
+    bool alone; /* without a transaction: run gets NULL */
     bool staged;
     struct kvdb_stage *stage; /* kvdb's */
     int err;                  /* kvdb's */
@@ -119,6 +120,17 @@ struct kvdb_stats {
     uint64_t staged_bytes;
 };
 void kvdb_get_stats(struct kvdb *db, struct kvdb_stats *ret_stats);
+
+/* Copies all rows to a new file without the free pages, which then takes
+ * the place of the old one; reads and writes go on (those in the store
+ * thread's queue wait). `done` on the loop: ERR_NO_SPACE, ERR_IO,
+ * ERR_BUSY (too many old files are still being read), ERR_CANCELED
+ * (closing), ERR_CORRUPT; the old file is then as it was. */
+void kvdb_defragment(struct kvdb *db, void (*done)(void *ctx, int err),
+                     void *ctx);
+/* Before a close that shall not wait for one: done with ERR_CANCELED, those
+ * to come, too. */
+void kvdb_defragment_stop(struct kvdb *db);
 
 /* ERR_* of an LMDB code (MDB_MAP_FULL, ENOSPC -> ERR_NO_SPACE ...). */
 int kvdb_err(int lmdb_code);

@@ -207,10 +207,29 @@ static int open_tables(struct kvdb *db)
     return 0;
 }
 
-static void release(struct kvdb *db)
+int kvdb_open_files(struct kvdb *db, bool no_fsync)
 {
+    int err = lock_file(db);
+    if (err == 0) {
+        err = open_env(db, no_fsync);
+    }
+    if (err == 0) {
+        err = fill_to_size(db);
+    }
+    return err ? err : open_tables(db);
+}
+
+void kvdb_close_files(struct kvdb *db)
+{
+    MDB_txn *unused = atomic_exchange(&db->new_reader, NULL);
+    if (unused) {
+        mdb_txn_abort(unused);
+    }
     if (db->reader) {
         mdb_txn_abort(db->reader);
+    }
+    for (uint32_t i = 0; i < db->retired_count; i++) {
+        mdb_env_close(db->retired[i]);
     }
     if (db->env) {
         mdb_env_close(db->env);
@@ -218,6 +237,11 @@ static void release(struct kvdb *db)
     if (db->lock_fd >= 0) {
         close(db->lock_fd);
     }
+}
+
+static void release(struct kvdb *db)
+{
+    kvdb_close_files(db);
     free(db->stage.data);
     free(db->path);
     free(db);
@@ -228,21 +252,14 @@ int kvdb_open(const struct kvdb_config *config, struct kvdb **ret_db)
     struct kvdb *db = mem_zalloc(sizeof *db);
     db->path = mem_strdup(config->path);
     db->lock_fd = -1;
+    db->no_fsync = config->no_fsync;
     db->notify = config->notify;
     db->fatal = config->fatal;
     db->ctx = config->ctx;
     db->last = &db->first;
-    int err = lock_file(db);
+    int err = kvdb_open_files(db, config->no_fsync);
     if (err == 0) {
-        err = open_env(db, config->no_fsync);
-    }
-    if (err == 0) {
-        err = fill_to_size(db);
-    }
-    if (err == 0) {
-        err = open_tables(db);
-    }
-    if (err == 0) {
+        kvdb_defrag_forget(db->path);
         err = kvdb_store_start(db);
     }
     if (err != 0) {

@@ -14,9 +14,14 @@ struct kvdb_stage {
     size_t capacity;
 };
 
+enum {
+    KVDB_RETIRED_MAX = 4, /* files that were replaced and are still read */
+};
+
 struct kvdb {
     char *path;
-    MDB_env *env;
+    MDB_env *env; /* store thread's; the loop has its reader's */
+    bool no_fsync;
     MDB_dbi dbi[KVDB_TABLE_COUNT];
     int lock_fd; /* flock: one process at a time */
 
@@ -35,12 +40,16 @@ struct kvdb {
     _Atomic uint64_t commit_count;
     _Atomic uint64_t commit_ns_total;
     atomic_bool closing;
+    atomic_bool no_defrag;
+    _Atomic(MDB_txn *) new_reader; /* of the file that took the place */
 
     /* store thread */
     pthread_t thread;
     struct letter *first; /* jobs in turn */
     struct letter **last;
     bool failed;
+    MDB_env *retired[KVDB_RETIRED_MAX];
+    uint32_t retired_count;
     void (*notify)(void *ctx);
     void (*fatal)(void *ctx, int err, const char *text);
     void *ctx;
@@ -57,6 +66,20 @@ int kvdb_stage_write(struct kvdb *db, const struct kvdb_stage *stage,
                      MDB_txn *txn);
 void kvdb_stage_free(struct kvdb_stage *stage);
 
+/* open.c: path, lock_fd -1 and nothing else are set before; after a failure
+ * kvdb_close_files() is due, too. */
+int kvdb_open_files(struct kvdb *db, bool no_fsync);
+void kvdb_close_files(struct kvdb *db);
+
+/* defrag.c: what a crash has left of one. */
+void kvdb_defrag_forget(const char *path);
+/* Store thread: closes replaced files that nobody reads any more. */
+void kvdb_reap(struct kvdb *db);
+void kvdb_reap_soon(struct kvdb *db);
+
+/* Store thread: nothing is written any more. */
+void kvdb_store_fail(struct kvdb *db, int err, const char *what,
+                     const char *why);
 int kvdb_store_start(struct kvdb *db);
 /* Ends the thread; what it did not finish lies in the outbox. */
 void kvdb_store_stop(struct kvdb *db);

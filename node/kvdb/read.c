@@ -73,8 +73,9 @@ void kvdb_get_stats(struct kvdb *db, struct kvdb_stats *ret_stats)
     if (db->stats_commit != db->reader_commit + 1) {
         MDB_envinfo info;
         MDB_stat stat;
-        mdb_env_info(db->env, &info);
-        mdb_env_stat(db->env, &stat);
+        MDB_env *env = mdb_txn_env(db->reader);
+        mdb_env_info(env, &info);
+        mdb_env_stat(env, &stat);
         uint64_t pages = (uint64_t)info.me_last_pgno + 1;
         uint64_t free_pages = free_page_count(db->reader);
         if (free_pages > pages) {

@@ -21,7 +21,8 @@ static uint64_t now_ns(void)
 
 /* fsync is never retried and a failed one tells nothing about what is on
  * the disk: after the first failure nothing is written any more. */
-static void fail(struct kvdb *db, int err, const char *what, const char *why)
+void kvdb_store_fail(struct kvdb *db, int err, const char *what,
+                     const char *why)
 {
     db->failed = true;
     if (db->fatal) {
@@ -36,7 +37,7 @@ static int commit(struct kvdb *db, MDB_txn *txn)
     uint64_t start_ns = now_ns();
     int rc = mdb_txn_commit(txn);
     if (rc != 0) {
-        fail(db, kvdb_err(rc), "cannot commit to", mdb_strerror(rc));
+        kvdb_store_fail(db, kvdb_err(rc), "cannot commit to", mdb_strerror(rc));
         return kvdb_err(rc);
     }
     atomic_fetch_add(&db->commit_ns_total, now_ns() - start_ns);
@@ -52,7 +53,7 @@ static int step_write(struct kvdb *db, struct kvdb_job *job)
     MDB_txn *txn;
     int rc = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (rc != 0) {
-        fail(db, kvdb_err(rc), "cannot write to", mdb_strerror(rc));
+        kvdb_store_fail(db, kvdb_err(rc), "cannot write to", mdb_strerror(rc));
         return kvdb_err(rc);
     }
     int err = job->run(job, txn);
@@ -62,7 +63,7 @@ static int step_write(struct kvdb *db, struct kvdb_job *job)
     if (err != 0 && err != ERR_AGAIN) {
         mdb_txn_abort(txn);
         if (err != ERR_CANCELED) {
-            fail(db, err, "cannot write to", err_text(err));
+            kvdb_store_fail(db, err, "cannot write to", err_text(err));
         }
         return err;
     }
@@ -123,6 +124,14 @@ static bool take_letters(struct kvdb *db)
     return db->first != NULL;
 }
 
+static int step(struct kvdb *db, struct kvdb_job *job)
+{
+    if (job->alone) {
+        return job->run(job, NULL);
+    }
+    return job->reads ? step_read(db, job) : step_write(db, job);
+}
+
 static void *store_main(void *arg)
 {
     struct kvdb *db = arg;
@@ -132,12 +141,13 @@ static void *store_main(void *arg)
             hand_back(db, job, ERR_CANCELED);
             continue;
         }
-        int err = job->reads ? step_read(db, job) : step_write(db, job);
+        int err = step(db, job);
         if (err == ERR_AGAIN) {
             enqueue(db, &job->letter);
         } else {
             hand_back(db, job, err);
         }
+        kvdb_reap(db);
         if (db->notify) {
             db->notify(db->ctx);
         }
@@ -208,12 +218,24 @@ void kvdb_submit(struct kvdb *db, struct kvdb_job *job)
     mailbox_post(&db->inbox, &job->letter);
 }
 
+/* True when the file has been replaced. */
+static bool take_new_reader(struct kvdb *db)
+{
+    MDB_txn *reader = atomic_exchange(&db->new_reader, NULL);
+    if (reader) {
+        mdb_txn_abort(db->reader);
+        db->reader = reader;
+    }
+    return reader != NULL;
+}
+
 /* The letters are taken first, so that the renewed reader sees at least
  * what they committed. It may see more: steps of jobs not yet done. */
 static void renew_and_finish(struct kvdb *db, struct letter *letters)
 {
     uint64_t commit_count = atomic_load(&db->commit_count);
-    if (commit_count != db->reader_commit) {
+    bool replaced = take_new_reader(db);
+    if (replaced || commit_count != db->reader_commit) {
         mdb_txn_reset(db->reader);
         int rc = mdb_txn_renew(db->reader);
         if (rc != 0) {

@@ -70,6 +70,10 @@ struct mvcc_range {
     int64_t limit;    /* records handed to the visitor; <= 0: all */
     bool keys_only;   /* value and encoded stay empty, index only */
     bool count_only;  /* no visitor */
+    /* With the visitor's ctx, for each key that is in the range but not at
+     * the revision (deleted, or younger); false ends the scan. NULL: they
+     * are passed over. */
+    bool (*skip)(void *ctx, struct slice key);
 };
 /* Calls `visit` in key order until it returns false; *ret_count is the
  * number of keys in the range at that revision whatever the limit (NULL:

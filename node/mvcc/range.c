@@ -127,7 +127,9 @@ struct scan {
     int64_t limit; /* INT64_MAX: all */
     bool counts;   /* all keys, also past the limit */
     bool (*visit)(void *ctx, const struct mvcc_found *found);
+    bool (*skip)(void *ctx, struct slice key);
     void *ctx;
+    void *skip_ctx;
     int64_t count;
 };
 
@@ -140,6 +142,9 @@ static int run_merge(struct merge *g, struct scan *s)
         struct mvcc_version v;
         int err = take(g, key, &rec, &v);
         if (err == ERR_NOT_FOUND) {
+            if (s->skip && !s->skip(s->skip_ctx, key)) {
+                break;
+            }
             continue;
         }
         if (err != 0) {
@@ -219,9 +224,9 @@ static int scan_many(struct mvcc *m, const struct mvcc_range *range,
     return err;
 }
 
-int mvcc_scan(struct mvcc *m, const struct mvcc_range *range, bool values,
-              bool (*visit)(void *ctx, const struct mvcc_found *found),
-              void *ctx, int64_t *ret_count)
+static int scan(struct mvcc *m, const struct mvcc_range *range, bool values,
+                bool (*visit)(void *ctx, const struct mvcc_found *found),
+                void *ctx, void *skip_ctx, int64_t *ret_count)
 {
     int64_t revision = range->revision > 0 ? range->revision : mvcc_view(m);
     int err = mvcc_check_revision(m, revision);
@@ -232,7 +237,9 @@ int mvcc_scan(struct mvcc *m, const struct mvcc_range *range, bool values,
         .limit = range->limit > 0 ? range->limit : INT64_MAX,
         .counts = ret_count != NULL,
         .visit = range->count_only ? NULL : visit,
+        .skip = range->skip,
         .ctx = ctx,
+        .skip_ctx = skip_ctx,
     };
     if (range->end.size == 0) {
         err = scan_one(m, range, revision, values, &s);
@@ -243,6 +250,13 @@ int mvcc_scan(struct mvcc *m, const struct mvcc_range *range, bool values,
         *ret_count = s.count;
     }
     return err;
+}
+
+int mvcc_scan(struct mvcc *m, const struct mvcc_range *range, bool values,
+              bool (*visit)(void *ctx, const struct mvcc_found *found),
+              void *ctx, int64_t *ret_count)
+{
+    return scan(m, range, values, visit, ctx, ctx, ret_count);
 }
 
 struct plain_visit {
@@ -262,6 +276,6 @@ int mvcc_range(struct mvcc *m, const struct mvcc_range *range,
 {
     m->stats.range_total++;
     struct plain_visit p = {visit, ctx};
-    return mvcc_scan(m, range, !range->keys_only, visit ? visit_kv : NULL, &p,
-                     ret_count);
+    return scan(m, range, !range->keys_only, visit ? visit_kv : NULL, &p, ctx,
+                ret_count);
 }

@@ -33,8 +33,9 @@ int mvcc_point(struct mvcc *m, struct mvcc_index **ret_index)
     if (m->point.cursor == NULL) {
         err = mvcc_index_open(txn, m->tables.index, m->tables.long_key,
                               &m->point);
-    } else if (id != m->point_txn_id) {
+    } else if (txn != m->point.txn || id != m->point_txn_id) {
         err = kvdb_err(mdb_cursor_renew(txn, m->point.cursor));
+        m->point.txn = txn;
     }
     m->point_txn_id = id;
     *ret_index = &m->point;

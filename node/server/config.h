@@ -62,6 +62,10 @@ struct config {
     int64_t warning_unary_request_duration_ns;
     int64_t warning_apply_duration_ns;
     int64_t watch_progress_notify_interval_ns;
+    char *auto_compaction_mode;
+    char *auto_compaction_retention;
+    uint64_t compact_period_ms; /* of the two, by config_verify() */
+    int64_t compact_revisions;
     int64_t max_learners;
     bool strict_reconfig_check;
     bool force_new_cluster;
@@ -102,6 +106,9 @@ int config_read_file(struct config *c, const char *path, struct buf *why);
 /* The checks of the whole. 0, or ERR_INVALID with one clear line in
  * `why`. */
 int config_verify(struct config *c, struct buf *why);
+
+/* Automatic compaction: mode and retention become what to keep. */
+int config_compaction(struct config *c, struct buf *why);
 
 /* The same check for one list of URLs: splits, sorts, removes doubles.
  * ERR_INVALID with the reason in `why`. */

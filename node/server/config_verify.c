@@ -151,6 +151,9 @@ int config_verify(struct config *c, struct buf *why)
                             "--listen-client-urls is set explicitly");
         err = ERR_INVALID;
     }
+    if (err == 0) {
+        err = config_compaction(c, why);
+    }
     if (err == 0 && c->refused) {
         buf_printf(why,
                    "--%s is not built into this version of cofre yet; "

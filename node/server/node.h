@@ -64,8 +64,9 @@ struct node {
     struct apply *apply;
     struct api *api;
     struct members members;
-    struct members joined; /* what the others said, until the log tells */
-    char *cluster_version; /* NULL while undecided */
+    struct members joined;  /* what the others said, until the log tells */
+    char *cluster_version;  /* NULL while undecided */
+    char *downgrade_target; /* NULL: no downgrade is under way */
     struct replica *replica;
     struct pass_hook pass;
     struct timer *tick;
@@ -144,6 +145,8 @@ void node_publish_stop(struct node *n);
 void node_publish_leader(struct node *n); /* this member became leader */
 void node_set_cluster_version(struct node *n, const char *version);
 void node_ready(struct node *n);
+/* store.c */
+bool node_downgrade(void *ctx, const char **ret_target);
 
 /* peer_paths.c: the small HTTP paths between members */
 void node_peer_request(void *ctx, const char *method, const char *path,

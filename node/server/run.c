@@ -239,12 +239,15 @@ static void start_services(struct node *n)
         .watch_progress_interval_ms =
             (uint64_t)n->config->watch_progress_notify_interval_ns / 1000000,
         .strict_reconfig = n->config->strict_reconfig_check,
+        .compact_period_ms = n->config->compact_period_ms,
+        .compact_revisions = n->config->compact_revisions,
         .rim = {.forward_keepalive = node_forward_keepalive,
                 .forward_timetolive = node_forward_timetolive,
                 .forward_promote = node_forward_promote,
                 .connected_ms = node_connected_ms,
                 .next_request_id = next_request_id,
                 .cluster_version = cluster_version,
+                .downgrade = node_downgrade,
                 .ctx = n},
     };
     n->api = api_new(&ac);

@@ -1,5 +1,6 @@
 /* The store and what lives in it: opened at start, and again after an image
  * came in. */
+#include <jansson.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -87,6 +88,31 @@ static void set_attributes(void *ctx, uint64_t id, const Pbm__Attributes *to)
     node_stage_member(n, members_find(&n->members, id));
 }
 
+static void remember_downgrade(struct node *n, bool enabled, const char *target)
+{
+    free(n->downgrade_target);
+    n->downgrade_target = enabled ? mem_strdup(target) : NULL;
+}
+
+/* {"target-version":"3.6.0","enabled":true} */
+static int read_downgrade(struct node *n)
+{
+    struct slice row;
+    int err = kvdb_get(n->db, KVDB_CLUSTER, slice_str("downgrade"), &row);
+    if (err) {
+        remember_downgrade(n, false, "");
+        return err == ERR_NOT_FOUND ? 0 : err;
+    }
+    json_t *json = json_loadb((const char *)row.data, row.size, 0, NULL);
+    const char *target =
+        json_string_value(json_object_get(json, "target-version"));
+    bool enabled = json_is_true(json_object_get(json, "enabled"));
+    remember_downgrade(n, enabled, target ? target : "");
+    err = json ? 0 : ERR_CORRUPT;
+    json_decref(json);
+    return err;
+}
+
 static void set_downgrade(void *ctx, bool enabled, const char *version)
 {
     struct node *n = ctx;
@@ -95,6 +121,14 @@ static void set_downgrade(void *ctx, bool enabled, const char *version)
     kvdb_stage_put(n->db, KVDB_CLUSTER, slice_str("downgrade"),
                    slice_str(json));
     free(json);
+    remember_downgrade(n, enabled, version);
+}
+
+bool node_downgrade(void *ctx, const char **ret_target)
+{
+    const struct node *n = ctx;
+    *ret_target = n->downgrade_target ? n->downgrade_target : "";
+    return n->downgrade_target != NULL;
 }
 
 static int wire(struct node *n)
@@ -135,6 +169,9 @@ int node_store_open(struct node *n)
     if (err == 0) {
         err = read_members(n);
     }
+    if (err == 0) {
+        err = read_downgrade(n);
+    }
     if (err == 0 && n->lessor == NULL) {
         int64_t ticks = (int64_t)(n->config->election_timeout_ms /
                                   n->config->heartbeat_interval_ms);
@@ -167,6 +204,7 @@ int node_store_open(struct node *n)
 
 void node_store_close(struct node *n)
 {
+    kvdb_defragment_stop(n->db);
     mvcc_close(n->mvcc);
     n->mvcc = NULL;
     kvdb_close(n->db);

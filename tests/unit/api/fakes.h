@@ -54,6 +54,8 @@ static struct {
     uint64_t connected_ms[16]; /* by id */
     uint64_t promoting;
     void (*promote_done)(void *ctx, int err);
+    const char *cluster_version; /* NULL: not known yet */
+    const char *downgrade;       /* NULL: none is under way */
     /* what was forwarded to the leader */
     int64_t forwarded;
     void (*keepalive_done)(void *ctx, int err, int64_t ttl);
@@ -321,7 +323,19 @@ static inline uint64_t fake_id(void *ctx)
 
 static inline const char *fake_version(void *ctx)
 {
-    return "3.7.0";
+    return fake.cluster_version;
+}
+
+static inline bool fake_downgrade(void *ctx, const char **ret_target)
+{
+    *ret_target = fake.downgrade ? fake.downgrade : "";
+    return fake.downgrade != NULL;
+}
+
+static inline void fake_downgrade_set(void *ctx, bool enabled,
+                                      const char *version)
+{
+    fake.downgrade = enabled ? "3.6.0" : NULL;
 }
 
 static inline int world_new(void **state)
@@ -342,6 +356,7 @@ static inline int world_new(void **state)
     }
     fake.members = (struct members){.cluster_id = 99, .list = list, .count = 2};
     fake.has_leader = true;
+    fake.cluster_version = "3.7.0";
     fake.now_ms = 1000;
     fake.status = (struct raft_status){
         .id = 7, .leader = 7, .term = 3, .role = RAFT_LEADER};
@@ -355,7 +370,8 @@ static inline int world_new(void **state)
     struct apply_config ac = {.mvcc = fake.store.mvcc,
                               .db = fake.store.db,
                               .lessor = fake.lessor,
-                              .quota_bytes = 64 << 20};
+                              .quota_bytes = 64 << 20,
+                              .hooks = {.downgrade_set = fake_downgrade_set}};
     assert_int_equal(apply_new(&ac, &fake.apply), 0);
     struct api_config config = {
         .members = &fake.members,
@@ -371,7 +387,7 @@ static inline int world_new(void **state)
         .election_timeout_ms = 1000,
         .strict_reconfig = true,
         .rim = {fake_keepalive, fake_timetolive, fake_promote, fake_connected,
-                fake_id, fake_version, NULL},
+                fake_id, fake_version, fake_downgrade, NULL},
     };
     fake.api = api_new(&config);
     fake.methods = api_methods(fake.api, &fake.method_count);

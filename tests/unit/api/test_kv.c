@@ -328,8 +328,45 @@ static void range_in_slices(void **state)
                    "etcdserver: mvcc: required revision has been compacted");
         }
         call_end(&c);
-        assert_true(list_empty(&fake.api->range_jobs));
+        assert_true(list_empty(&fake.api->slices));
     }
+}
+
+/* The newest is still the newest; an old revision is gone. */
+static void range_newest_and_compaction(void **state)
+{
+    enum { COUNT = APPLY_STEP_KEYS + 500 };
+    mvcc_begin(fake.store.mvcc);
+    for (int i = 0; i < COUNT; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%06d", i);
+        assert_int_equal(
+            mvcc_put(fake.store.mvcc, slice_str(key), slice_str("v"), 0, NULL),
+            0);
+    }
+    mvcc_end(fake.store.mvcc, ++fake.index, 1);
+    struct grpc_call c;
+    call_init(&c, "/etcdserverpb.KV/Range");
+    Pb__RangeRequest q = PB__RANGE_REQUEST__INIT;
+    q.key = data_of("k");
+    q.range_end = data_of("l");
+    q.serializable = true;
+    call_pb(&c, &q);
+    assert_false(c.finished);
+    put_ok("kk", "new", 3);
+    mvcc_begin(fake.store.mvcc);
+    assert_int_equal(mvcc_compact(fake.store.mvcc, 3, NULL, NULL), 0);
+    mvcc_end(fake.store.mvcc, ++fake.index, 1);
+    while (!list_empty(&fake.api->slices)) {
+        api_later_fire(fake.api);
+    }
+    expect(&c, GRPC_OK, "");
+    Pb__RangeResponse *r = call_answer(&c, 0, &pb__range_response__descriptor);
+    check_header(r->header, 3);
+    assert_int_equal(r->n_kvs, COUNT + 1);
+    assert_int_equal(r->count, COUNT + 1);
+    FREE(r);
+    call_end(&c);
 }
 
 static void quota_first(void **state)
@@ -400,6 +437,7 @@ int main(void)
         TEST(range_reads),
         TEST(range_large),
         TEST(range_in_slices),
+        TEST(range_newest_and_compaction),
         TEST(quota_first),
         TEST(compact_physical),
     };
