@@ -180,6 +180,72 @@ teardown() {
     run -1 ctl member remove 4711
 }
 
+@test "changes asked for at the same time are made one after the other" {
+    local n m
+    start_cluster 3 --max-learners=20
+    # Raft takes one at a time; whoever came too early is not forgotten.
+    for n in 1 2 3 4; do
+        for m in 1 2 3; do
+            ctl_on "$m" member add "l$n$m" --learner \
+                --peer-urls="http://127.0.0.1:$((n * 10 + m))" \
+                >"$DIR/add.$n$m" 2>&1 3>&- &
+            echo $! >>"$DIR/adders"
+        done
+    done
+    while read -r n; do wait "$n"; done <"$DIR/adders"
+    is 15 "$(ctl member list | grep -c .)"
+    is 12 "$(ctl member list | grep -c unstarted)"
+    for m in 1 2 3; do
+        is 15 "$(ctl_on "$m" member list --consistency=s | grep -c .)"
+    done
+}
+
+# The same words by both clients, on a member that leads and on one that
+# does not; ids are the only difference.
+said_by() { # client member
+    local id
+    PORT=$(free_port)
+    words "$1" "$2" member add new --learner \
+        --peer-urls="http://127.0.0.1:$PORT"
+    id=$(ctl member list | grep ":$PORT," | cut -d, -f1)
+    words "$1" "$2" member add other --learner --peer-urls=http://127.0.0.1:1
+    words "$1" "$2" member promote "$id"
+    words "$1" "$2" member update "$id" \
+        --peer-urls="http://127.0.0.1:$PORT,http://127.0.0.2:$PORT"
+    words "$1" "$2" member update "$id" --peer-urls="$(peer_url 1)"
+    words "$1" "$2" member remove "$id"
+    words "$1" "$2" member remove "$id"
+    words "$1" "$2" member remove xyz
+    words "$1" "$2" member update "$id"
+    words "$1" "$2" member add
+    words "$1" "$2" move-leader 4711
+    words "$1" "$2" -w json member remove 4711
+}
+
+words() { # client member args...
+    local client=$1 member=$2 status=0
+    shift 2
+    echo "\$ ${*//$PORT/PORT}" | sed -E 's/[0-9a-f]{15,16}/ID/g'
+    "$client" --endpoints="127.0.0.1:$(<"$DIR/$member.client")" "$@" \
+        >"$DIR/words" 2>&1 3>&- || status=$?
+    grep -v '^{"level"' "$DIR/words" |
+        sed -E "s/[0-9a-f]{15,16}/ID/g; s/$PORT/PORT/g; s/  ID/ID/
+            s/(ETCD_INITIAL_CLUSTER=).*(new=[^,\"]*).*/\1\2/" || true
+    echo "= $status"
+}
+
+@test "etcdctl and cofrectl say the same of it" {
+    local member
+    [ -n "$ETCDCTL37" ] || skip "no etcdctl 3.7"
+    start_cluster 3
+    for member in 1 2; do
+        said_by "$COFRECTL" "$member" >"$DIR/ours"
+        said_by "$ETCDCTL37" "$member" >"$DIR/theirs"
+        diff "$DIR/theirs" "$DIR/ours"
+        [ "$(wc -l <"$DIR/ours")" -gt 30 ]
+    done
+}
+
 @test "peer URLs of a member change while it runs" {
     local id new
     start_cluster 3

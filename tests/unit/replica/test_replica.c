@@ -193,6 +193,36 @@ static void a_proposal_is_answered_when_it_is_durable(void **state)
     finish();
 }
 
+/* Raft takes one change at a time and empties the next; who asked for that
+ * one neither hears of it as done nor waits in vain. */
+static void a_conf_change_that_came_too_early_is_asked_again(void **state)
+{
+    struct asked a[2];
+    lead_alone();
+    for (int i = 0; i < 2; i++) {
+        a[i] = (struct asked){.base = {.id = 80 + (uint64_t)i,
+                                       .data = bytes_new(8),
+                                       .type = RAFT_ENTRY_CONF_CHANGE,
+                                       .done = asked_done}};
+        put_be64(a[i].base.data->data, a[i].base.id);
+        replica_propose(rig.r, &a[i].base);
+    }
+    pass();
+    uint32_t before = rig.apply_count;
+    sync_log();
+    assert_int_equal(rig.apply_count, before + 2);
+    assert_int_equal(a[0].calls, 1);
+    assert_int_equal(a[1].calls, 0);
+    assert_int_equal(replica_pending(rig.r), 1);
+    tick(1);
+    sync_log();
+    assert_int_equal(a[1].calls, 1);
+    assert_int_equal(a[1].err, 0);
+    assert_ptr_equal(rig.last_applied, &a[1].base);
+    assert_int_equal(replica_pending(rig.r), 0);
+    finish();
+}
+
 static void a_cancelled_one_is_applied_and_not_called(void **state)
 {
     struct asked a;
@@ -333,6 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_proposal_is_answered_when_it_is_durable),
+        cmocka_unit_test(a_conf_change_that_came_too_early_is_asked_again),
         cmocka_unit_test(a_cancelled_one_is_applied_and_not_called),
         cmocka_unit_test(without_a_leader_it_waits_and_then_says_so),
         cmocka_unit_test(one_that_waited_is_proposed_to_the_new_leader),
