@@ -174,8 +174,11 @@ void mvcc_image_close(struct mvcc_image *image);
 int mvcc_install(const char *image_path, const char *db_path,
                  uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term);
 
-/* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop.
- * revision 0: current. ERR_COMPACTED, ERR_FUTURE at once. */
+/* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop,
+ * also before this returns: each of the last compactions (since the start)
+ * has left the hash of its revision as it was before, which answers for
+ * that revision when it is named. revision 0: current. ERR_COMPACTED,
+ * ERR_FUTURE at once. */
 struct mvcc_hash {
     uint32_t hash;
     int64_t compact_revision;
