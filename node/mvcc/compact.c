@@ -1,7 +1,8 @@
 /*
  * Compaction, the loop's side: requests one after the other, each
  *
- *   request -> stage scheduledCompactRev -> flush -> steps -> finished row
+ *   request -> stage scheduledCompactRev -> flush -> hash of what is there
+ *           -> steps -> finished row
  */
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct mvcc_compaction {
     void *ctx;
     bool ready; /* what it deletes is in LMDB */
     bool running;
+    bool resumed; /* its records are not all there any more: no hash */
     struct mvcc_compact_walk walk;
 };
 
@@ -63,6 +65,14 @@ static int compact_run(struct kvdb_job *job, MDB_txn *txn)
 
 static void start_first(struct mvcc *m);
 
+static void start_walk(struct mvcc_compaction *c)
+{
+    struct mvcc *m = c->m;
+    mvcc_compact_walk_init(&c->walk, &m->tables, m->compacted_revision,
+                           c->revision);
+    kvdb_submit(m->db, &c->job);
+}
+
 static void finish(struct mvcc_compaction *c, int err)
 {
     list_remove(&c->link);
@@ -84,6 +94,17 @@ static void compact_done(struct kvdb_job *job, int err)
     start_first(m);
 }
 
+static void hashed(void *ctx, int err)
+{
+    struct mvcc_compaction *c = ctx;
+    struct mvcc *m = c->m;
+    if (err == ERR_CANCELED || atomic_load(&m->stopping)) {
+        finish(c, ERR_CANCELED);
+    } else {
+        start_walk(c); /* a hash that failed is not kept, and no more */
+    }
+}
+
 static void start_first(struct mvcc *m)
 {
     if (atomic_load(&m->stopping)) {
@@ -99,9 +120,12 @@ static void start_first(struct mvcc *m)
         return;
     }
     c->running = true;
-    mvcc_compact_walk_init(&c->walk, &m->tables, m->compacted_revision,
-                           c->revision);
-    kvdb_submit(m->db, &c->job);
+    if (c->resumed) {
+        start_walk(c);
+    } else {
+        mvcc_hash_of_compaction(m, c->revision, m->compacted_revision, hashed,
+                                c);
+    }
 }
 
 static void flushed(void *ctx, int err)
@@ -131,7 +155,8 @@ static struct mvcc_compaction *add(struct mvcc *m, int64_t revision,
 
 void mvcc_compact_resume(struct mvcc *m, int64_t revision)
 {
-    add(m, revision, NULL, NULL)->ready = true;
+    struct mvcc_compaction *c = add(m, revision, NULL, NULL);
+    c->ready = c->resumed = true;
     start_first(m);
 }
 

@@ -23,8 +23,11 @@ struct mvcc_hash_job {
     struct mvcc_tables tables;
     int64_t revision;
     int64_t compact_revision;
+    bool named;    /* a kept hash of that revision will do */
+    bool compacts; /* it is one to keep */
     void (*done)(void *ctx, int err, const struct mvcc_hash *hash);
     void *ctx;
+    void (*kept)(void *ctx, int err);
     /* store thread */
     MDB_txn *txn;
     MDB_cursor *rev;
@@ -70,7 +73,9 @@ static int find_kept(struct mvcc_hash_job *h)
     for (int i = 0; err == 0 && i < STEP_RECORDS_MAX; i++) {
         struct mvcc_version v;
         err = mvcc_index_at(&h->index, h->revision, &v);
-        if (err == 0 && !v.tombstone) {
+        /* A compaction keeps a tombstone of its own revision. */
+        if (err == 0 &&
+            (!v.tombstone || (h->compacts && v.main == h->revision))) {
             h->keep_known = true;
             return ERR_AGAIN;
         }
@@ -171,11 +176,37 @@ static int hash_run(struct kvdb_job *job, MDB_txn *txn)
     return err;
 }
 
+static void keep(struct mvcc *m, const struct mvcc_hash *hash)
+{
+    uint32_t count =
+        m->kept_count < MVCC_HASHES_KEPT ? m->kept_count : MVCC_HASHES_KEPT - 1;
+    memmove(&m->kept[1], &m->kept[0], count * sizeof m->kept[0]);
+    m->kept[0] = *hash;
+    m->kept_count = count + 1;
+}
+
+static const struct mvcc_hash *find(const struct mvcc *m, int64_t revision)
+{
+    for (uint32_t i = 0; i < m->kept_count; i++) {
+        if (m->kept[i].hash_revision == revision) {
+            return &m->kept[i];
+        }
+    }
+    return NULL;
+}
+
 static void finish(struct mvcc_hash_job *h, int err)
 {
     struct mvcc_hash hash = {h->crc, h->compact_revision, h->revision};
     list_remove(&h->link);
-    h->done(h->ctx, err, err == 0 ? &hash : NULL);
+    if (!h->compacts) {
+        h->done(h->ctx, err, err == 0 ? &hash : NULL);
+    } else {
+        if (err == 0) {
+            keep(h->m, &hash);
+        }
+        h->kept(h->ctx, err);
+    }
     free(h);
 }
 
@@ -190,6 +221,13 @@ static void start(struct mvcc_hash_job *h)
 {
     struct mvcc *m = h->m;
     list_remove(&h->link);
+    const struct mvcc_hash *kept = h->named ? find(m, h->revision) : NULL;
+    if (kept) {
+        h->crc = kept->hash;
+        h->compact_revision = kept->compact_revision;
+        finish(h, 0);
+        return;
+    }
     if (h->revision < m->compact_revision) {
         finish(h, ERR_COMPACTED);
         return;
@@ -222,7 +260,14 @@ int mvcc_hash_kv(struct mvcc *m, int64_t revision,
                  void (*done)(void *ctx, int err, const struct mvcc_hash *hash),
                  void *ctx)
 {
-    if (revision <= 0) {
+    bool named = revision > 0;
+    const struct mvcc_hash *kept = named ? find(m, revision) : NULL;
+    if (kept) {
+        struct mvcc_hash hash = *kept;
+        done(ctx, 0, &hash);
+        return 0;
+    }
+    if (!named) {
         revision = m->revision;
     }
     int err = mvcc_check_revision(m, revision);
@@ -235,12 +280,32 @@ int mvcc_hash_kv(struct mvcc *m, int64_t revision,
         .m = m,
         .tables = m->tables,
         .revision = revision,
+        .named = named,
         .done = done,
         .ctx = ctx,
     };
     list_init(&h->link);
     mvcc_flush(m, flushed, h);
     return 0;
+}
+
+void mvcc_hash_of_compaction(struct mvcc *m, int64_t revision,
+                             int64_t compacted,
+                             void (*done)(void *ctx, int err), void *ctx)
+{
+    struct mvcc_hash_job *h = mem_zalloc(sizeof *h);
+    *h = (struct mvcc_hash_job){
+        .job = {.run = hash_run, .done = hash_done, .reads = true},
+        .m = m,
+        .tables = m->tables,
+        .revision = revision,
+        .compact_revision = compacted,
+        .compacts = true,
+        .kept = done,
+        .ctx = ctx,
+    };
+    list_init(&h->link);
+    kvdb_submit(m->db, &h->job);
 }
 
 void mvcc_hash_close(struct mvcc *m)

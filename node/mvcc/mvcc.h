@@ -187,8 +187,11 @@ struct mvcc_restore {
 int mvcc_restore(const char *image_path, const char *db_path,
                  const struct mvcc_restore *restore, int64_t *ret_revision);
 
-/* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop.
- * revision 0: current. ERR_COMPACTED, ERR_FUTURE at once. */
+/* CRC-32C over the history as etcd's HashKV defines it. `done` on the loop,
+ * also before this returns: each of the last compactions (since the start)
+ * has left the hash of its revision as it was before, which answers for
+ * that revision when it is named. revision 0: current. ERR_COMPACTED,
+ * ERR_FUTURE at once. */
 struct mvcc_hash {
     uint32_t hash;
     int64_t compact_revision;

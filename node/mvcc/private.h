@@ -32,6 +32,10 @@ struct mvcc_tables {
     MDB_dbi meta;
 };
 
+enum {
+    MVCC_HASHES_KEPT = 10, /* of compactions */
+};
+
 struct mvcc_compaction;
 struct mvcc_hash_job;
 
@@ -75,6 +79,8 @@ struct mvcc {
     struct list compactions;    /* struct mvcc_compaction, the first runs */
     int64_t compacted_revision; /* whose records have gone, or -1 */
     struct list hashes;         /* waiting for compactions */
+    struct mvcc_hash kept[MVCC_HASHES_KEPT]; /* newest first */
+    uint32_t kept_count;
 
     struct mvcc_stats stats;
     _Atomic uint64_t compacted_total;
@@ -144,6 +150,12 @@ void mvcc_compact_close(struct mvcc *m);
 
 /* hash.c: no compaction runs any more. */
 void mvcc_hash_resume(struct mvcc *m);
+/* What a compaction to `revision` keeps as its hash, of the records as they
+ * are before it: that of an earlier compaction to `compacted`. It is kept
+ * when `done` runs. */
+void mvcc_hash_of_compaction(struct mvcc *m, int64_t revision,
+                             int64_t compacted,
+                             void (*done)(void *ctx, int err), void *ctx);
 void mvcc_hash_close(struct mvcc *m);
 
 #endif

@@ -88,15 +88,21 @@ last_revision() {
     for ((n = 2; n <= rev; n++)); do wait_for 5 same_hashes "$n"; done
     # Compacted in the middle, at a deletion, and at the end.
     both compaction --physical 4
-    for ((n = 5; n <= rev; n++)); do wait_for 5 same_hashes "$n"; done
+    # Revision 4 too: its hash was kept as it was before.
+    for ((n = 4; n <= rev; n++)); do wait_for 5 same_hashes "$n"; done
     both compaction --physical $((rev - 1))
     both put h/3 "after"
     wait_for 5 same_hashes
     both del h/ --prefix
     wait_for 5 same_hashes
-    both compaction --physical "$(last_revision "$OURS")"
+    rev=$(last_revision "$OURS")
+    both compaction --physical "$rev"
+    wait_for 5 same_hashes
+    wait_for 5 same_hashes "$rev"
     both put h/new 1
     wait_for 5 same_hashes
+    both compaction --physical $((rev + 1))
+    for n in 4 "$rev" $((rev + 1)) 0; do wait_for 5 same_hashes "$n"; done
     run at "$OURS" endpoint hashkv --rev 2
     has "$output" "etcdserver: mvcc: required revision has been compacted"
     run at "$OURS" endpoint hashkv --rev 1000000

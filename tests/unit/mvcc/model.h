@@ -38,6 +38,7 @@ struct model {
     struct entry entries[ENTRY_MAX]; /* by raft index */
     int64_t revision;
     int64_t compact;
+    struct mvcc_hash kept; /* of the last compaction */
     int next_value;
 };
 

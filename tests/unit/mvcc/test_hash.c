@@ -62,7 +62,7 @@ static void test_compacted(void **state)
     fixture_delete(&f, "a");
     assert_int_equal(fixture_compact(&f, 3), 0);
     /* nothing lives, and the tombstone at the compaction does not count */
-    assert_int_equal(hash_at(&f, 3).hash, ADD(0, "key"));
+    assert_int_equal(hash_at(&f, 0).hash, ADD(0, "key"));
     fixture_put(&f, "b", "2");
     hash = hash_at(&f, 4);
     assert_int_equal(hash.hash, ADD(ADD(0, "key"), PUT_B));
@@ -82,11 +82,46 @@ static void test_keep(void **state)
     assert_int_equal(fixture_compact(&f, 2), 0);
     fixture_delete(&f, "a");
     uint32_t crc = ADD(ADD(0, "key"), PUT_A);
-    assert_int_equal(hash_at(&f, 2).hash, crc);
     assert_int_equal(hash_at(&f, 3).hash, ADD(crc, DEL_A));
     fixture_put(&f, "b", "2");
     crc = ADD(ADD(ADD(0, "key"), DEL_A), PUT_B);
     assert_int_equal(hash_at(&f, 4).hash, crc);
+    fixture_close(&f);
+}
+
+static void check(struct mvcc_hash got, uint32_t hash, int64_t compacted,
+                  int64_t revision)
+{
+    assert_int_equal(got.hash, hash);
+    assert_int_equal(got.compact_revision, compacted);
+    assert_int_equal(got.hash_revision, revision);
+}
+
+/* The hash of its revision as it was before each compaction. */
+static void test_kept(void **state)
+{
+    struct fixture f;
+    fixture_new(&f);
+    fixture_put(&f, "a", "1");
+    fixture_delete(&f, "a");
+    uint32_t crc = ADD(ADD(ADD(0, "key"), PUT_A), DEL_A);
+    assert_int_equal(fixture_compact(&f, 3), 0);
+    check(hash_at(&f, 3), crc, -1, 3);
+    check(hash_at(&f, 0), ADD(0, "key"), 3, 3);
+    fixture_put(&f, "b", "2");
+    crc = ADD(ADD(0, "key"), PUT_B);
+    assert_int_equal(fixture_compact(&f, 4), 0);
+    check(hash_at(&f, 4), crc, 3, 4);
+    /* a revision that is compacted away still has it */
+    check(hash_at(&f, 3), ADD(ADD(ADD(0, "key"), PUT_A), DEL_A), -1, 3);
+    /* the ten newest */
+    for (int64_t r = 5; r < 14; r++) {
+        fixture_put(&f, "c", "3");
+        assert_int_equal(fixture_compact(&f, r), 0);
+    }
+    check(hash_at(&f, 4), crc, 3, 4);
+    struct mvcc_hash hash;
+    assert_int_equal(mvcc_hash_kv(f.m, 3, on_hash, &hash), ERR_COMPACTED);
     fixture_close(&f);
 }
 
@@ -96,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_compacted),
         cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

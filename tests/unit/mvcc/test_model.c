@@ -266,6 +266,57 @@ static void check_events(struct model *w, size_t first)
     }
 }
 
+static bool hashed(const struct model *w, const struct change *c,
+                   int64_t revision, bool keep_empty)
+{
+    if (c->main > revision || !model_kept(w, c) ||
+        (c->tombstone && c->main == w->compact)) {
+        return false;
+    }
+    return c->main > w->compact || keep_empty ||
+           model_live(w, c->key, revision) == c;
+}
+
+static bool dies_at(const struct model *w, int64_t revision)
+{
+    for (size_t i = 0; i < w->change_count; i++) {
+        if (w->changes[i].tombstone && w->changes[i].main == revision) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `compacts`: as a compaction to that revision keeps it. */
+static uint32_t model_hash(struct model *w, int64_t revision, bool compacts)
+{
+    bool keep_empty = model_count(w, 0, KEY_COUNT, revision) == 0 &&
+                      !(compacts && dies_at(w, revision));
+    uint32_t crc = crc32c(0, "key", 3);
+    for (size_t i = 0; i < w->change_count; i++) {
+        const struct change *c = &w->changes[i];
+        if (!hashed(w, c, revision, keep_empty)) {
+            continue;
+        }
+        char text[600];
+        uint8_t rev[18];
+        struct mvcc_kv kv = {.key = w->keys[c->key]};
+        if (!c->tombstone) {
+            kv.create_revision = c->create;
+            kv.mod_revision = c->main;
+            kv.version = c->version;
+            kv.lease = c->lease;
+            kv.value = value_of(c->value, text);
+        }
+        struct bytes *record = mvcc_record_new(&kv);
+        crc = crc32c(crc, rev,
+                     mvcc_image_rev_encode(c->main, c->sub, c->tombstone, rev));
+        crc = crc32c(crc, record->data, record->size);
+        bytes_unref(record);
+    }
+    return crc;
+}
+
 static void compacted(void *ctx, int err)
 {
     assert_true(err == 0 || err == ERR_CANCELED);
@@ -281,6 +332,10 @@ static void transaction(struct model *w)
         int expected = revision <= w->compact   ? ERR_COMPACTED
                        : revision > w->revision ? ERR_FUTURE
                                                 : 0;
+        if (expected == 0) {
+            w->kept = (struct mvcc_hash){model_hash(w, revision, true),
+                                         w->compact, revision};
+        }
         int err = mvcc_compact(w->f.m, revision, compacted, NULL);
         assert_int_equal(err, expected);
         w->compact = err ? w->compact : revision;
@@ -358,45 +413,6 @@ static void cut_flush(struct model *w)
     assert_int_equal(w->f.index, durable);
 }
 
-static bool hashed(const struct model *w, const struct change *c,
-                   int64_t revision, bool keep_empty)
-{
-    if (c->main > revision || !model_kept(w, c) ||
-        (c->tombstone && c->main == w->compact)) {
-        return false;
-    }
-    return c->main > w->compact || keep_empty ||
-           model_live(w, c->key, revision) == c;
-}
-
-static uint32_t model_hash(struct model *w, int64_t revision)
-{
-    bool keep_empty = model_count(w, 0, KEY_COUNT, revision) == 0;
-    uint32_t crc = crc32c(0, "key", 3);
-    for (size_t i = 0; i < w->change_count; i++) {
-        const struct change *c = &w->changes[i];
-        if (!hashed(w, c, revision, keep_empty)) {
-            continue;
-        }
-        char text[600];
-        uint8_t rev[18];
-        struct mvcc_kv kv = {.key = w->keys[c->key]};
-        if (!c->tombstone) {
-            kv.create_revision = c->create;
-            kv.mod_revision = c->main;
-            kv.version = c->version;
-            kv.lease = c->lease;
-            kv.value = value_of(c->value, text);
-        }
-        struct bytes *record = mvcc_record_new(&kv);
-        crc = crc32c(crc, rev,
-                     mvcc_image_rev_encode(c->main, c->sub, c->tombstone, rev));
-        crc = crc32c(crc, record->data, record->size);
-        bytes_unref(record);
-    }
-    return crc;
-}
-
 static void on_hash(void *ctx, int err, const struct mvcc_hash *hash)
 {
     assert_int_equal(err, 0);
@@ -411,8 +427,15 @@ static void check_hash(struct model *w)
     assert_int_equal(mvcc_hash_kv(w->f.m, revision, on_hash, &hash), 0);
     kvdb_drain(w->f.db);
     assert_int_equal(hash.hash_revision, revision);
+    if (revision == w->compact && hash.compact_revision != w->compact) {
+        /* kept by the compaction; a restart has forgotten it */
+        assert_int_equal(w->kept.hash_revision, revision);
+        assert_int_equal(hash.compact_revision, w->kept.compact_revision);
+        assert_int_equal(hash.hash, w->kept.hash);
+        return;
+    }
     assert_int_equal(hash.compact_revision, w->compact);
-    assert_int_equal(hash.hash, model_hash(w, revision));
+    assert_int_equal(hash.hash, model_hash(w, revision, false));
 }
 
 static void step(struct model *w)
