@@ -199,7 +199,7 @@ static void on_head(void *ctx, int status, const char *const *headers,
     struct admin_request *rq = ctx;
     struct admin_exchange *x = rq->exchange;
     pthread_mutex_lock(&rq->admin->mutex);
-    for (size_t i = 0; headers[i] && i < 2 * ADMIN_ANSWER_HEADERS_MAX; i++) {
+    for (size_t i = 0; i < 2 * ADMIN_ANSWER_HEADERS_MAX && headers[i]; i++) {
         x->answer_headers[i] = arena_strdup(&x->arena, headers[i]);
     }
     rq->status = status;
