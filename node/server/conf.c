@@ -182,6 +182,7 @@ void node_apply_conf(struct node *n, const struct raft_entry *e,
     }
     int err = member_change_check(&n->members, &c, n->config->max_learners);
     if (err == 0) {
+        n->conf_index = e->index;
         change(n, &c);
     }
     replica_conf_applied(n->replica, c.type, err ? 0 : c.member.id, &conf);

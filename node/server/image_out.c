@@ -57,6 +57,14 @@ static void image_ready(void *ctx, struct mvcc_image *image, int err)
         give_up(s);
         return;
     }
+    if (mvcc_image_index(image) < s->node->conf_index) {
+        /* The members changed meanwhile: the configuration that goes along
+         * must be the image's own, so a newer image. */
+        mvcc_image_close(image);
+        s->image = NULL;
+        mvcc_image_open(s->node->mvcc, image_ready, s);
+        return;
+    }
     struct raft_snapshot_meta *meta = s->message.snapshot;
     meta->index = mvcc_image_index(image);
     meta->term = mvcc_image_term(image);
