@@ -64,8 +64,8 @@ struct node {
     struct apply *apply;
     struct api *api;
     struct members members;
-    uint64_t conf_index; /* of the last entry since the start that changed
-                            them */
+    uint64_t conf_index;    /* of the last entry since the start that changed
+                               them */
     struct members joined;  /* what the others said, until the log tells */
     char *cluster_version;  /* NULL while undecided */
     char *downgrade_target; /* NULL: no downgrade is under way */
