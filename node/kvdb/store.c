@@ -142,12 +142,12 @@ static void *store_main(void *arg)
             continue;
         }
         int err = step(db, job);
+        kvdb_reap(db); /* before the loop hears of it and may look */
         if (err == ERR_AGAIN) {
             enqueue(db, &job->letter);
         } else {
             hand_back(db, job, err);
         }
-        kvdb_reap(db);
         if (db->notify) {
             db->notify(db->ctx);
         }
