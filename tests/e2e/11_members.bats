@@ -225,11 +225,11 @@ said_by() { # client member
 words() { # client member args...
     local client=$1 member=$2 status=0
     shift 2
-    echo "\$ ${*//$PORT/PORT}" | sed -E 's/[0-9a-f]{15,16}/ID/g'
+    echo "\$ ${*//$PORT/PORT}" | sed -E 's/ *[0-9a-f]{14,16}/ ID/g'
     "$client" --endpoints="127.0.0.1:$(<"$DIR/$member.client")" "$@" \
         >"$DIR/words" 2>&1 3>&- || status=$?
     grep -v '^{"level"' "$DIR/words" |
-        sed -E "s/[0-9a-f]{15,16}/ID/g; s/$PORT/PORT/g; s/  ID/ID/
+        sed -E "s/ *[0-9a-f]{14,16}/ ID/g; s/$PORT/PORT/g
             s/(ETCD_INITIAL_CLUSTER=).*(new=[^,\"]*).*/\1\2/" || true
     echo "= $status"
 }
