@@ -41,10 +41,9 @@ struct replica {
     struct raft_ready held;
     struct raft_snapshot_meta held_meta;
 
-    struct idmap by_id;     /* proposals that wait */
-    struct list proposals;  /* by age, so by deadline */
-    struct list unproposed; /* those of them that found no leader yet */
-    uint64_t applied_term;  /* of the entry applied last */
+    struct idmap by_id;    /* proposals that wait */
+    struct list proposals; /* by age, so by deadline */
+    uint64_t applied_term; /* of the entry applied last */
 
     struct list batches;   /* of reads, by age */
     struct list new_reads; /* since the last pass */

@@ -19,7 +19,6 @@ int replica_new(const struct replica_config *config,
     r->config = *config;
     r->rim = *rim;
     list_init(&r->proposals);
-    list_init(&r->unproposed);
     list_init(&r->batches);
     list_init(&r->new_reads);
     list_init(&r->persists);
