@@ -84,31 +84,3 @@ int api_check_txn(const Pb__TxnRequest *txn, uint32_t ops_max)
     int err = check_ops(txn->success, txn->n_success, left);
     return err ? err : check_ops(txn->failure, txn->n_failure, left);
 }
-
-bool api_utf8_valid(struct slice s)
-{
-    size_t i = 0;
-    while (i < s.size) {
-        uint8_t c = s.data[i++];
-        if (c < 0x80) {
-            continue;
-        }
-        int more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
-        uint32_t rune = c & (0x3fu >> more);
-        if (c < 0xc2 || c > 0xf4 || s.size - i < (size_t)more) {
-            return false;
-        }
-        for (int k = 0; k < more; k++) {
-            if ((s.data[i] & 0xc0) != 0x80) {
-                return false;
-            }
-            rune = rune << 6 | (s.data[i++] & 0x3f);
-        }
-        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-        if (rune < least[more] || rune > 0x10ffff ||
-            (rune >= 0xd800 && rune <= 0xdfff)) {
-            return false;
-        }
-    }
-    return true;
-}

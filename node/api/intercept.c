@@ -3,6 +3,7 @@
  * version must be text; who asks for a leader gets none without. Streams
  * get their context here, so that they can be ended from outside.
  */
+#include "base/text.h"
 #include "state.h"
 
 static bool learner_may(const struct grpc_method *m)
@@ -21,7 +22,7 @@ static int judge(struct api *a, const struct grpc_call *call, bool wants_leader)
         !learner_may(grpc_call_method(call))) {
         return API_LEARNER;
     }
-    if (!api_utf8_valid(grpc_call_metadata(call, "client-api-version"))) {
+    if (!text_is_utf8(grpc_call_metadata(call, "client-api-version"))) {
         return API_BAD_API_VERSION;
     }
     if (wants_leader && !replica_has_leader(a->config.replica)) {

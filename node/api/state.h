@@ -181,7 +181,6 @@ int api_check_put(const struct proto_put *p);
 int api_check_delete(const struct proto_delete *d);
 int api_check_txn(const Pb__TxnRequest *txn, uint32_t ops_max);
 int api_check_overlap(Pb__RequestOp **ops, size_t count);
-bool api_utf8_valid(struct slice s);
 
 /* ---- quota.c ---- */
 /* API_NO_SPACE, and the alarm is on its way. */

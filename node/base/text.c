@@ -7,10 +7,10 @@
 
 #include "err.h"
 
-/* Length of the UTF-8 sequence at p, 0 if it is none (RFC 3629, 4). */
-static size_t utf8_length(const uint8_t *p, size_t left)
+size_t text_utf8_size(struct slice s)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *p = s.data;
     size_t n = p[0] < 0x80             ? 1
                : (p[0] & 0xe0) == 0xc0 ? 2
                : (p[0] & 0xf0) == 0xe0 ? 3
@@ -19,7 +19,7 @@ static size_t utf8_length(const uint8_t *p, size_t left)
     if (n <= 1) {
         return n;
     }
-    if (n > left) {
+    if (n > s.size) {
         return 0;
     }
     uint32_t c = p[0] & (0xffu >> (n + 1));
@@ -33,12 +33,24 @@ static size_t utf8_length(const uint8_t *p, size_t left)
     return bad ? 0 : n;
 }
 
+bool text_is_utf8(struct slice s)
+{
+    while (s.size) {
+        size_t n = text_utf8_size(s);
+        if (n == 0) {
+            return false;
+        }
+        s = slice_from(s, n);
+    }
+    return true;
+}
+
 void text_json_string(struct buf *b, struct slice s)
 {
     buf_append_byte(b, '"');
     for (size_t i = 0; i < s.size;) {
         uint8_t c = s.data[i];
-        size_t n = utf8_length(s.data + i, s.size - i);
+        size_t n = text_utf8_size(slice_from(s, i));
         if (n == 0) {
             buf_append_str(b, "\\ufffd");
             n = 1;

@@ -6,6 +6,11 @@
 
 #include "buf.h"
 
+/* Bytes of the UTF-8 character at the front of `s`, which is not empty; 0: it
+ * is none (RFC 3629, section 4). */
+size_t text_utf8_size(struct slice s);
+bool text_is_utf8(struct slice s);
+
 /* Appends `s` as a JSON string with its quotes; bytes that are not UTF-8
  * come out as U+FFFD. */
 void text_json_string(struct buf *b, struct slice s);

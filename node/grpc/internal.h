@@ -168,7 +168,6 @@ void grpc_deadline_fire(void *ctx);
 struct slice grpc_status_encode(struct arena *a, const char *text);
 /* The other way, in place; returns the size. */
 size_t grpc_status_decode(char *text, size_t size);
-bool grpc_status_is_utf8(struct slice s);
 /* Go's %q. */
 const char *grpc_status_quote(struct arena *a, struct slice s);
 

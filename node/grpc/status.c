@@ -1,6 +1,7 @@
 /* Codes and texts as they travel. */
 #include <stdio.h>
 
+#include "base/text.h"
 #include "grpc/internal.h"
 
 const char *grpc_code_name(enum grpc_code code)
@@ -27,42 +28,6 @@ const char *grpc_code_name(enum grpc_code code)
     return (unsigned)code <= GRPC_UNAUTHENTICATED ? names[code] : "Unknown";
 }
 
-/* Bytes of the UTF-8 character at the front; 0: it is none. */
-static size_t utf8_size(struct slice s)
-{
-    uint8_t b = s.data[0];
-    size_t n = b < 0x80                ? 1
-               : b >= 0xc2 && b < 0xe0 ? 2
-               : b >= 0xe0 && b < 0xf0 ? 3
-               : b >= 0xf0 && b < 0xf5 ? 4
-                                       : 0;
-    if (n == 0 || n > s.size) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((s.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_bad = (b == 0xe0 && s.data[1] < 0xa0) || /* over-long */
-                  (b == 0xed && s.data[1] > 0x9f) || /* surrogate */
-                  (b == 0xf0 && s.data[1] < 0x90) ||
-                  (b == 0xf4 && s.data[1] > 0x8f);
-    return is_bad ? 0 : n;
-}
-
-bool grpc_status_is_utf8(struct slice s)
-{
-    while (s.size) {
-        size_t n = utf8_size(s);
-        if (n == 0) {
-            return false;
-        }
-        s = slice_from(s, n);
-    }
-    return true;
-}
-
 static char *put_percent(char *at, const char *bytes, size_t size)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -80,7 +45,7 @@ struct slice grpc_status_encode(struct arena *a, const char *text)
     struct slice s = slice_str(text);
     char *start = arena_alloc(a, 9 * s.size + 1), *at = start;
     while (s.size) {
-        size_t n = utf8_size(s);
+        size_t n = text_utf8_size(s);
         if (n == 1 && s.data[0] >= 0x20 && s.data[0] <= 0x7e &&
             s.data[0] != '%') {
             *at++ = (char)s.data[0];
@@ -126,7 +91,7 @@ const char *grpc_status_quote(struct arena *a, struct slice s)
     *at++ = '"';
     while (s.size) {
         uint8_t b = s.data[0];
-        size_t n = utf8_size(s);
+        size_t n = text_utf8_size(s);
         if (b == '"' || b == '\\') {
             *at++ = '\\';
             *at++ = (char)b;

@@ -1,6 +1,7 @@
 /* Protobuf messages out of bytes, into a call's memory. */
 #include <stdio.h>
 
+#include "base/text.h"
 #include "grpc/internal.h"
 
 enum { DEPTH_MAX = 100 };
@@ -122,9 +123,8 @@ static bool is_value_utf8(const ProtobufCFieldDescriptor *f, const void *v)
     if (!p) {
         return true;
     }
-    return f->type == PROTOBUF_C_TYPE_MESSAGE
-               ? is_message_utf8(p)
-               : grpc_status_is_utf8(slice_str(p));
+    return f->type == PROTOBUF_C_TYPE_MESSAGE ? is_message_utf8(p)
+                                              : text_is_utf8(slice_str(p));
 }
 
 static bool is_field_utf8(const ProtobufCFieldDescriptor *f, const char *m)

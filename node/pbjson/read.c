@@ -222,29 +222,6 @@ static int fail_pair(struct pbjson_reader *r, struct pbjson_token t,
     return err;
 }
 
-/* Bytes of the UTF-8 sequence, 0: it is none. RFC 3629, section 4. */
-static size_t sequence(const uint8_t *p, const uint8_t *end)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = p[0] < 0x80             ? 1
-               : (p[0] & 0xe0) == 0xc0 ? 2
-               : (p[0] & 0xf0) == 0xe0 ? 3
-               : (p[0] & 0xf8) == 0xf0 ? 4
-                                       : 0;
-    if (n <= 1 || n > (size_t)(end - p)) {
-        return n == 1 ? 1 : 0;
-    }
-    uint32_t c = p[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        c = c << 6 | (p[i] & 0x3f);
-    }
-    bool bad = c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000);
-    return bad ? 0 : n;
-}
-
 int pbjson_string(struct pbjson_reader *r, struct pbjson_token t,
                   struct buf *to)
 {
@@ -265,7 +242,7 @@ int pbjson_string(struct pbjson_reader *r, struct pbjson_token t,
                 return fail_pair(r, t, p);
             }
         } else {
-            size_t n = sequence(p, end);
+            size_t n = text_utf8_size(slice_of(p, (size_t)(end - p)));
             if (n == 0) {
                 return pbjson_fail_syntax(r, t, "invalid UTF-8 in string");
             }

@@ -19,6 +19,7 @@
 enum {
     LOCK_WAIT_MS = 5000,
     LOCK_POLL_MS = 50,
+    LOG_POLL_US = 200,
     DISK_FULL_BYTES = 1 << 20, /* less free than this: full */
 };
 
@@ -204,6 +205,14 @@ static struct bytes *add_node_entry(const struct member *m)
     return data;
 }
 
+void boot_sync_log(struct wal *w)
+{
+    uint64_t sequence = wal_submit(w, true);
+    while (wal_durable(w) < sequence) {
+        usleep(LOG_POLL_US);
+    }
+}
+
 /* Every member of a new cluster writes the same first entries. */
 static void write_first_entries(struct wal *w, const struct members *ms,
                                 struct boot_log *log)
@@ -217,10 +226,7 @@ static void write_first_entries(struct wal *w, const struct members *ms,
     }
     log->hard = (struct raft_hard_state){.term = 1, .commit = ms->count};
     wal_hard_state(w, 1, 0, ms->count);
-    uint64_t sequence = wal_submit(w, true);
-    while (wal_durable(w) < sequence) {
-        usleep(1000); /* once in a member's life, before it serves */
-    }
+    boot_sync_log(w);
 }
 
 static int create(struct node *n, struct boot_log *log)

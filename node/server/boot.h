@@ -50,6 +50,9 @@ int boot_check_lost(struct node *n, const struct members *ms);
 int boot_join(struct node *n, const struct members *own,
               const struct member *self);
 int boot_check_learners(const struct node *n, int64_t count);
+/* Waits until all that was handed to the log is durable: only while this
+ * member serves nothing, at start and when an image takes the store's place. */
+void boot_sync_log(struct wal *w);
 /* --force-new-cluster: writes what removes every other member, and makes
  * this one a voter, behind the log that was read. */
 int boot_force_new(struct node *n, struct boot_log *log);

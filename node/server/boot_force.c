@@ -85,10 +85,7 @@ static void commit_all(struct node *n, struct boot_log *log)
         log->hard.commit = log->entries[log->count - 1].index;
     }
     wal_hard_state(n->wal, log->hard.term, log->hard.vote, log->hard.commit);
-    uint64_t sequence = wal_submit(n->wal, true);
-    while (wal_durable(n->wal) < sequence) {
-        usleep(1000); /* it serves nothing yet */
-    }
+    boot_sync_log(n->wal);
 }
 
 static int rewrite(struct node *n, struct boot_log *log,

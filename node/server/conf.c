@@ -51,6 +51,13 @@ static void put_peer(struct node *n, const struct member *m)
     }
 }
 
+void node_put_peers(struct node *n, const struct members *ms)
+{
+    for (uint32_t i = 0; i < ms->count; i++) {
+        put_peer(n, &ms->list[i]);
+    }
+}
+
 static void told(const struct node *n, const struct member_change *c)
 {
     static const char *const names[] = {

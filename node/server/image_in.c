@@ -93,10 +93,7 @@ static void write_install_record(struct node *n, const struct node_install *in)
     wal_snapshot(n->wal, in->index, in->term, slice_of(&mark, 1));
     const struct raft_status *now = replica_status(n->replica);
     wal_hard_state(n->wal, now->term, now->vote, in->index);
-    uint64_t sequence = wal_submit(n->wal, true);
-    while (wal_durable(n->wal) < sequence) {
-        usleep(200); /* this member serves nothing meanwhile */
-    }
+    boot_sync_log(n->wal);
 }
 
 static void filled(void *ctx)
@@ -125,12 +122,7 @@ static void filled(void *ctx)
     }
     watch_set_store(n->watch, n->mvcc);
     api_set_store(n->api, n->mvcc, n->db);
-    for (uint32_t i = 0; i < n->members.count; i++) {
-        const struct member *m = &n->members.list[i];
-        if (m->id != n->id) {
-            peer_hub_put(n->peers, m->id, m->peer_urls, m->peer_url_count);
-        }
-    }
+    node_put_peers(n, &n->members);
     log_info("applied snapshot",
              LOG_UINT("incoming-leader-snapshot-index", in->meta.index),
              LOG_UINT("incoming-leader-snapshot-term", in->meta.term));

@@ -131,6 +131,8 @@ void node_apply_conf(struct node *n, const struct raft_entry *e,
                      struct replica_proposal *p);
 /* Fatal when it does not parse. The member in it is the caller's. */
 int node_conf_decode(const struct raft_entry *e, struct member_change *ret);
+/* The others of the list become peers, or get their URLs anew. */
+void node_put_peers(struct node *n, const struct members *ms);
 void node_conf_of_members(const struct node *n, struct raft_conf_state *ret);
 
 /* image_in.c, image_out.c: store images to and from peers */

@@ -200,13 +200,7 @@ static void start_peers(struct node *n)
                 .ctx = n},
     };
     n->peers = peer_hub_new(&pc);
-    const struct members *ms = n->members.count ? &n->members : &n->joined;
-    for (uint32_t i = 0; i < ms->count; i++) {
-        const struct member *m = &ms->list[i];
-        if (m->id != n->id) {
-            peer_hub_put(n->peers, m->id, m->peer_urls, m->peer_url_count);
-        }
-    }
+    node_put_peers(n, n->members.count ? &n->members : &n->joined);
 }
 
 /* ---- services ---- */
