@@ -85,10 +85,10 @@ $(BUILD)/$(1)/gen/%.o: $(BUILD)/gen/%.c $(GEN_H) | $(DEPS_STAMP)
 	$$(CC) $$(CPPFLAGS) -I$(BUILD)/gen/proto $$(CFLAGS_$(1)) -c $$< -o $$@
 $(foreach m,$(filter-out proto,$(MODULES)) client cli,
 $(BUILD)/$(1)/lib$(m).a: $(patsubst %.c,$(BUILD)/$(1)/%.o,$(call sources,$(m)))
-	@rm -f $$@ && ar rcs $$@ $$^
+	@mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
 )
 $(BUILD)/$(1)/libproto.a: $(patsubst $(BUILD)/gen/%.c,$(BUILD)/$(1)/gen/%.o,$(GEN_C)) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard node/proto/*.c))
-	@rm -f $$@ && ar rcs $$@ $$^
+	@mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
 endef
 $(foreach f,rel san tsan,$(eval $(call flavour,$(f))))
 # llhttp: C sources of Debian's node-llhttp, compiled here for peer/
