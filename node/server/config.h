@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 
-enum { CONFIG_URLS_MAX = 16 };
+enum { CONFIG_URLS_MAX = 16, CONFIG_SNAPSHOT_COUNT = 10000 };
 
 struct flag;
 

@@ -103,6 +103,7 @@ struct node {
     uint64_t leader_changes;
     struct histogram wal_fsync;
     struct histogram backend_commit;
+    struct kvdb_stats db_seen; /* what of them is in that histogram */
     struct method_counts *method_counts;
     struct client_version_counts client_versions[NODE_API_VERSIONS_MAX];
     const struct grpc_method *methods;

@@ -85,17 +85,19 @@ static void on_db(void *ctx)
     if (n->db == NULL) {
         return;
     }
-    struct kvdb_stats before, after;
-    kvdb_get_stats(n->db, &before);
     kvdb_poll(n->db);
-    if (n->db) {
-        kvdb_get_stats(n->db, &after);
-        if (after.commit_count > before.commit_count) {
-            histogram_observe(&n->backend_commit,
-                              (after.commit_ns_total - before.commit_ns_total) /
-                                  (after.commit_count - before.commit_count));
-        }
+    if (n->db == NULL) {
+        return; /* its owner closed it in a callback */
     }
+    struct kvdb_stats *seen = &n->db_seen, now;
+    kvdb_get_stats(n->db, &now);
+    uint64_t count = now.commit_count - seen->commit_count;
+    for (uint64_t i = 0; i < count; i++) {
+        histogram_observe(&n->backend_commit,
+                          (now.commit_ns_total - seen->commit_ns_total) /
+                              count);
+    }
+    *seen = now;
 }
 
 static void on_rpc_started(void *ctx, const struct grpc_method *m)
