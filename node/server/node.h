@@ -97,6 +97,7 @@ struct node {
     uv_signal_t on_term, on_int;
 
     struct node_publish *publish;
+    struct node_corruption *corruption;
     struct node_install *install; /* an image on its way in */
     uint64_t wal_released;
 
