@@ -216,12 +216,17 @@ static void first_answered(void *ctx, const struct peer_hashes *hashes)
     c->first_done(n, err);
 }
 
+static void first_given_up(struct node_corruption *c, int err)
+{
+    give_up(c, err);
+    c->first_done(c->node, err);
+}
+
 static void first_hashed(void *ctx, int err, const struct mvcc_hash *hash)
 {
     struct node_corruption *c = ctx;
     if (err || c->node->stopping) {
-        c->is_busy = false;
-        c->first_done(c->node, err ? err : ERR_CANCELED);
+        first_given_up(c, err ? err : ERR_CANCELED);
         return;
     }
     c->own = *hash;
@@ -238,7 +243,7 @@ void node_corruption_first(struct node *n,
     c->first_done = done;
     int err = mvcc_hash_kv(n->mvcc, 0, first_hashed, c);
     if (err) {
-        first_hashed(c, err, NULL);
+        first_given_up(c, err);
     }
 }
 
