@@ -145,7 +145,7 @@ static void changed(void *ctx, const struct raft_status *before,
         lease_demote(n->lessor);
     }
     if (before->role != RAFT_LEADER && now->role == RAFT_LEADER) {
-        node_publish_leader(n);
+        node_version_leader(n);
     }
 }
 

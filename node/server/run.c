@@ -442,6 +442,7 @@ static int serve(struct node *n)
 {
     int err = node_listen(n);
     if (err == 0) {
+        node_version_start(n);
         start_time(n);
         node_publish_start(n);
         node_corruption_start(n);
@@ -497,9 +498,11 @@ static int start(struct node *n)
 static void finish(struct node *n)
 {
     node_corruption_stop(n);
+    node_version_stop(n);
     if (n->replica) {
         replica_stop(n->replica);
     }
+    node_publish_stop(n);
     node_unlisten(n);
     admin_free(n->admin);
     n->admin = NULL;
