@@ -173,8 +173,41 @@ static enum raft_conf_change_type change_named(const char *name)
     if (strcmp(name, "add-learner") == 0) {
         return RAFT_CONF_ADD_LEARNER;
     }
+    if (strcmp(name, "update") == 0) {
+        return RAFT_CONF_UPDATE_NODE;
+    }
     assert_string_equal(name, "remove");
     return RAFT_CONF_REMOVE_NODE;
+}
+
+/* say FROM TO TYPE TERM [INDEX LOG-TERM COMMIT]: a message from nowhere, as
+ * an old one that comes late, or again. */
+static void say(struct play *p, char **w)
+{
+    static const struct {
+        const char *name;
+        enum raft_message_type type;
+    } types[] = {
+        {"app", RAFT_MSG_APP},
+        {"app-resp", RAFT_MSG_APP_RESP},
+        {"vote", RAFT_MSG_VOTE},
+        {"vote-resp", RAFT_MSG_VOTE_RESP},
+        {"heartbeat", RAFT_MSG_HEARTBEAT},
+        {"timeout-now", RAFT_MSG_TIMEOUT_NOW},
+    };
+    struct raft_message m = {
+        .from = number(w[1]), .to = number(w[2]), .term = number(w[4])};
+    size_t i = 0;
+    while (i < sizeof types / sizeof *types &&
+           strcmp(w[3], types[i].name) != 0) {
+        i++;
+    }
+    assert_true(i < sizeof types / sizeof *types);
+    m.type = types[i].type;
+    m.index = number(w[5]);
+    m.log_term = m.index ? number(w[6]) : 0;
+    m.commit = m.index ? number(w[7]) : 0;
+    print_failure(p, raft_step(p->c->nodes[m.to].raft, &m));
 }
 
 static bool act(struct play *p, char **w)
@@ -198,6 +231,8 @@ static bool act(struct play *p, char **w)
                                               number(w[3])));
     } else if (strcmp(w[0], "read") == 0) {
         print_failure(p, raft_read_index(raft, number(w[2])));
+    } else if (strcmp(w[0], "say") == 0) {
+        say(p, w);
     } else if (strcmp(w[0], "transfer") == 0) {
         raft_transfer_leader(raft, number(w[2]));
     } else if (strcmp(w[0], "unreachable") == 0) {
