@@ -30,6 +30,8 @@
 #include "proto/rpc.pb-c.h"
 
 enum {
+    PATIENCE_MS = 20000,
+    SHRINKING_PATIENCE_MS = 1500,
     MEMBERS_MAX = 3,
     STREAMS_MAX = 6,
     WATCHERS_MAX = 64, /* of a stream, over its life */
@@ -153,9 +155,10 @@ struct side {
     struct timer *tick; /* ends a wait of the loop */
     bool ticked;
     const struct run *run;
-    char **results;    /* a text for each step */
-    const char *spoil; /* the self-test: its answers get a word more */
-    bool is_lost;      /* a server does not answer */
+    char **results;       /* a text for each step */
+    const char *spoil;    /* the self-test: its answers get a word more */
+    uint64_t patience_ms; /* then an answer on a stream is called missing */
+    bool is_lost;         /* a server does not answer */
 };
 
 void side_open(struct side *s, const char *name, const char *urls);
@@ -212,6 +215,7 @@ struct gen {
     int watches[STREAMS_MAX]; /* created on each */
     int64_t compacted;
     unsigned next_word;
+    int nesting;   /* of the transaction being made */
     bool bulk;     /* many keys */
     bool draws;    /* leases whose id the server draws */
     bool has_huge; /* a value near the limit was drawn */

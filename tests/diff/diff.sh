@@ -57,6 +57,7 @@ start() {
     local kind=$1 binary=$2 n=$3 i deadline initial=
     local client=() peer=()
     urls=
+    rm -rf "$work/$kind"*
     for ((i = 1; i <= n; i++)); do
         client[i]=$(free_port)
         peer[i]=$(free_port)
@@ -99,7 +100,7 @@ compare() {
         --runs "$count" --seed "$first" "$@" > >(tee "$work/out") 2>&1 ||
         status=$?
     if [ $status -gt 1 ]; then
-        grep -m1 -A6 '^panic\|fatal' "$work"/*.log || tail -n 5 "$work"/*.log
+        grep -hm1 -A9 'panic' "$work"/*.log || tail -n 5 "$work"/*.log
     fi
     stop_servers
     return $status

@@ -3,7 +3,7 @@
  * Draws N runs from the seeds S, S+1 ... and compares the two clusters, which
  * nobody else uses meanwhile. A difference is shrunk and shown.
  *   --verbose     a line for each run
- *   --steps       shows a run (--seed) without asking anybody
+ *   --steps       shows a run (--seed, --nodes) without asking anybody
  *   --spoil PATH  the self-test: cofre's answers to calls of this path are
  *                 given a word more, which must be found and shrunk to a
  *                 step; exit status 0 when it was
@@ -46,24 +46,31 @@ static void show_step(const struct run *r, int i)
     buf_release(&text);
 }
 
+static void show_texts(const struct pair *p, int at)
+{
+    printf("first revision %lld; step %d:\n%s:\n%s\n%s:\n%s\n",
+           (long long)p->a.base, at, p->a.name, p->a.results[at], p->b.name,
+           p->b.results[at]);
+    fflush(stdout);
+}
+
 static void show(const struct pair *p, const struct run *r, int at)
 {
     for (int i = 0; i < r->count; i++) {
         show_step(r, i);
     }
     if (at >= 0 && at < r->count) {
-        printf("first revision %lld; step %d:\n%s:\n%s\n%s:\n%s\n",
-               (long long)p->a.base, at, p->a.name, p->a.results[at], p->b.name,
-               p->b.results[at]);
+        show_texts(p, at);
     } else {
         printf("the difference did not come again\n");
+        fflush(stdout);
     }
-    fflush(stdout);
 }
 
 struct options {
     const char *etcd, *cofre, *spoil;
     uint64_t seed, runs;
+    int nodes;
     bool steps;
     bool is_verbose; /* a line for each run */
 };
@@ -71,7 +78,7 @@ struct options {
 static int usage(void)
 {
     fputs("usage: diff --etcd URL,... --cofre URL,... [--runs N] [--seed S] "
-          "[--steps] [--verbose] [--spoil PATH]\n",
+          "[--steps [--nodes N]] [--verbose] [--spoil PATH]\n",
           stderr);
     return 2;
 }
@@ -91,6 +98,8 @@ static bool parse(int argc, char **argv, struct options *o)
             o->seed = strtoull(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--runs") == 0) {
             o->runs = strtoull(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--nodes") == 0) {
+            o->nodes = atoi(value);
         } else if (strcmp(argv[i - 1], "--steps") == 0) {
             o->steps = true;
             i--;
@@ -108,26 +117,25 @@ static bool parse(int argc, char **argv, struct options *o)
 static int compare(struct pair *p, const struct options *o)
 {
     struct run *r = mem_alloc(sizeof *r);
-    uint64_t calls = 0, failed = 0, passed = 0;
+    uint64_t calls = 0, failed = 0, passed = 0, found = 0;
     bool lost = false;
-    for (uint64_t i = 0; i < o->runs && failed < FINDINGS_MAX && !lost; i++) {
+    for (uint64_t i = 0;
+         i < o->runs && failed < FINDINGS_MAX && !lost && !(o->spoil && found);
+         i++) {
         gen_run(r, o->seed + i, p->a.member_count);
         int at = pair_run(p, r);
         calls += (uint64_t)r->calls;
-        if (at >= 0 && !(p->a.is_lost || p->b.is_lost)) {
+        bool differs = at >= 0;
+        lost = p->a.is_lost || p->b.is_lost;
+        if (differs && !lost) {
             printf("seed %llu: a difference at step %d\n",
                    (unsigned long long)(o->seed + i), at);
-            fflush(stdout);
+            show_texts(p, at);
             shrink(p, r, &at);
             show(p, r, at);
-            if (o->spoil && r->count <= 1) {
-                printf("the spoiled answer was found and shrunk\n");
-                passed++;
-                arena_release(&r->arena);
-                break;
-            }
+            lost = p->a.is_lost || p->b.is_lost;
+            differs = !o->spoil || r->count > 1;
         }
-        lost = p->a.is_lost || p->b.is_lost;
         if (lost) {
             printf("seed %llu: %s is lost\n", (unsigned long long)(o->seed + i),
                    p->a.is_lost ? p->a.name : p->b.name);
@@ -137,20 +145,21 @@ static int compare(struct pair *p, const struct options *o)
                    r->calls);
             fflush(stdout);
         }
-        passed += at < 0;
-        failed += at >= 0;
+        passed += !differs;
+        failed += differs;
+        found += at >= 0;
         arena_release(&r->arena);
     }
     printf("%d node(s): %llu calls each side, %llu passed, %llu failed\n",
            p->a.member_count, (unsigned long long)calls,
            (unsigned long long)passed, (unsigned long long)failed);
     free(r);
-    return lost ? 2 : failed || (o->spoil && !passed);
+    return lost ? 2 : failed || (o->spoil && !found);
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .runs = 100};
+    struct options o = {.seed = 1, .runs = 100, .nodes = 1};
     static struct pair pair;
     signal(SIGPIPE, SIG_IGN);
     if (!parse(argc, argv, &o)) {
@@ -158,7 +167,7 @@ int main(int argc, char **argv)
     }
     if (o.steps) {
         struct run *r = mem_alloc(sizeof *r);
-        gen_run(r, o.seed, 1);
+        gen_run(r, o.seed, o.nodes);
         for (int i = 0; i < r->count; i++) {
             show_step(r, i);
         }

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "diff.h"
 
-enum { TRIALS_MAX = 400 };
+enum { TRIALS_MAX = 250 };
 
 /* ---- both sides at once, a thread each ---- */
 
@@ -114,6 +114,7 @@ void shrink(struct pair *p, struct run *r, int *at)
     const struct step wanted = r->steps[*at];
     int trials = 0;
     r->count = *at + 1;
+    p->a.patience_ms = p->b.patience_ms = SHRINKING_PATIENCE_MS;
     for (int n = r->count / 2; n > 0 && trials < TRIALS_MAX;) {
         bool dropped = false;
         for (int i = 0; i < r->count - 1 && trials < TRIALS_MAX;) {
@@ -129,6 +130,7 @@ void shrink(struct pair *p, struct run *r, int *at)
         n = n > 1 ? n / 2 : dropped ? 1 : 0;
     }
     free(trial);
+    p->a.patience_ms = p->b.patience_ms = PATIENCE_MS;
     *at = pair_run(p, r); /* the texts of the last one that differs */
     printf("shrunk to %d steps in %d trials\n", r->count, trials);
 }

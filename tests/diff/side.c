@@ -14,7 +14,7 @@ static void on_tick(void *ctx)
 
 void side_open(struct side *s, const char *name, const char *urls)
 {
-    *s = (struct side){.name = name};
+    *s = (struct side){.name = name, .patience_ms = PATIENCE_MS};
     char *list = mem_strdup(urls), *rest = list, *text;
     loop_new(&s->loop);
     s->tick = timer_new(s->loop, on_tick, s);

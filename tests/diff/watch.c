@@ -11,8 +11,7 @@
 
 enum {
     EVENTS_BYTES_MAX = 64 << 20,
-    ANSWER_WAIT_MS = 20000, /* then the answer is called missing */
-    ASK_AGAIN_MS = 60,      /* a progress request may be met with silence */
+    ASK_AGAIN_MS = 60, /* a progress request may be met with silence */
 };
 
 static struct watcher *find(struct stream *st, int64_t id)
@@ -86,8 +85,7 @@ static void on_message(void *ctx, struct slice message)
         buf_append_str(&st->control, "  UNREADABLE\n");
         return;
     }
-    struct watcher *w =
-        r->watch_id == -1 && r->canceled ? NULL : find(st, r->watch_id);
+    struct watcher *w = r->created ? NULL : find(st, r->watch_id);
     if (r->created) {
         st->created = true;
         if (!r->canceled && st->count < WATCHERS_MAX) {
@@ -156,7 +154,7 @@ void watch_close(struct side *s, int stream)
 
 static bool wait_for(struct side *s, const bool *flag)
 {
-    uint64_t end = loop_now_ms(s->loop) + ANSWER_WAIT_MS;
+    uint64_t end = loop_now_ms(s->loop) + s->patience_ms;
     while (!*flag && loop_now_ms(s->loop) < end) {
         side_spin(s, 100);
     }
@@ -251,7 +249,7 @@ static bool ask_progress(struct side *s, struct stream *st)
     request.request_union_case =
         PB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST;
     request.progress_request = &progress;
-    uint64_t end = loop_now_ms(s->loop) + ANSWER_WAIT_MS;
+    uint64_t end = loop_now_ms(s->loop) + s->patience_ms;
     st->progress_revision = 0;
     while (st->call && any_live(st) && loop_now_ms(s->loop) < end) {
         grpc_client_send(st->call, &request.base);
