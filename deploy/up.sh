@@ -127,19 +127,31 @@ up_local() {
     show "${COFRECTL#"$here/"} --endpoints=$(endpoints)"
 }
 
+# A process is gone when all its threads are: it loses its command line, and
+# its first thread may be a zombie, while others still hold its sockets.
+is_running() { # pid
+    [ -d "/proc/$1/task" ] || return 1
+    [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null |
+        wc -l)" != 1 ] || ! grep -qs '^State:.Z' "/proc/$1/status"
+}
+
 down_local() {
+    stopping=
     for number in 1 2 3; do
-        ! pid_of "$number" || kill "$pid"
+        if pid_of "$number"; then
+            kill "$pid"
+            stopping="$stopping $pid"
+        fi
     done
-    for number in 1 2 3; do
+    for pid in $stopping; do
         waited=0
-        while pid_of "$number"; do
+        while is_running "$pid"; do
             waited=$((waited + 1))
             [ "$waited" -le 150 ] || die "process $pid does not stop"
             sleep 0.1
         done
-        rm -f "$COFRE_LOCAL/$number.pid"
     done
+    rm -f "$COFRE_LOCAL"/[123].pid
 }
 
 down() { # more words for compose

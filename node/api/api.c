@@ -177,6 +177,7 @@ void api_free(struct api *a)
 {
     if (a) {
         api_expire_stop(a);
+        api_checkpoint_stop(a);
         api_auto_compact_stop(a);
         api_propose_alone_stop(a);
         timer_free(a->later);
@@ -246,6 +247,7 @@ void api_tick(struct api *a, uint64_t now_ms)
     end_leaderless(a);
     api_poll_waits(a);
     api_expire_leases(a);
+    api_checkpoint_leases(a);
     api_auto_compact(a);
     watch_tick(a->config.watch, now_ms);
     if (watch_wants_catch_up(a->config.watch)) {

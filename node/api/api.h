@@ -69,6 +69,7 @@ struct api_config {
     /* Automatic compaction: what to keep, 0: everything. */
     uint64_t compact_period_ms;
     int64_t compact_revisions; /* looked at when there is no period */
+    bool lease_checkpoints;    /* what is left of leases goes through the log */
     struct api_rim rim;
 };
 
@@ -87,6 +88,14 @@ void api_tick(struct api *a, uint64_t now_ms);
  * does, in the next turn of the loop. (Watchers were told by
  * watch_notify(), after each entry.) */
 void api_applied(struct api *a);
+
+/* Renews a lease where this member leads, as lease_renew(), and tells the
+ * log when that must know. */
+int api_renew(struct api *a, int64_t lease, int64_t *ret_ttl_s);
+
+/* Raises the CORRUPT alarm for a member (0: for nobody in particular), if it
+ * is not raised yet. */
+void api_raise_corrupt(struct api *a, uint64_t member);
 
 /* Promotes a learner as MemberPromote does, for the peer port; `done` once,
  * possibly at once: 0, what member_change_check() and its strict sister say,

@@ -2,7 +2,7 @@
 #include "proto/proto.h"
 #include "state.h"
 
-enum { ENTRY_LEASE_REVOKE = 9, ENTRY_LEASE_CHECKPOINT = 11 };
+enum { ENTRY_LEASE_REVOKE = 9 };
 
 static void revoked(struct replica_proposal *p, int err)
 {
@@ -70,32 +70,5 @@ void api_expire_stop(struct api *a)
     }
     if (a->nospace_busy) {
         replica_propose_cancel(a->config.replica, &a->nospace);
-    }
-    if (a->checkpoint_busy) {
-        replica_propose_cancel(a->config.replica, &a->checkpoint);
-    }
-}
-
-static void checkpointed(struct replica_proposal *p, int err)
-{
-    container_of(p, struct api, checkpoint)->checkpoint_busy = false;
-}
-
-/* One at a time: a remainder that stays in the log only shortens the lease
- * after the next change of leader, and the next renewal tries again. */
-void api_propose_checkpoint(struct api *a, int64_t lease)
-{
-    if (a->checkpoint_busy) {
-        return;
-    }
-    uint8_t inner[1 + PROTO_VARINT_MAX], message[4 + sizeof inner];
-    uint8_t *end = proto_u64(inner, 1, (uint64_t)lease);
-    struct slice checkpoint = slice_of(inner, (size_t)(end - inner));
-    end = proto_copy(proto_head(message, 1, checkpoint.size), checkpoint);
-    a->checkpoint_busy = true;
-    if (api_propose_own(a, &a->checkpoint, ENTRY_LEASE_CHECKPOINT,
-                        slice_of(message, (size_t)(end - message)),
-                        checkpointed)) {
-        a->checkpoint_busy = false;
     }
 }

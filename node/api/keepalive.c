@@ -72,17 +72,12 @@ static bool attempt(struct renewal *r)
         return false;
     }
     int64_t ttl_s = 0;
-    bool checkpoint = false;
-    int err = lease_renew(a->config.lessor, r->id, api_now_ms(a), &ttl_s,
-                          &checkpoint);
+    int err = api_renew(a, r->id, &ttl_s);
     if (err == ERR_AGAIN) {
         return false; /* its end is on the way: then the answer is 0 */
     }
     if (err == ERR_LEASE_NOT_FOUND && s->applied < s->commit) {
         return false; /* it may be in what is not applied yet */
-    }
-    if (err == 0 && checkpoint) {
-        api_propose_checkpoint(a, r->id);
     }
     settle(r, err, ttl_s);
     return true;

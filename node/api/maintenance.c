@@ -2,8 +2,6 @@
 #include "proto/proto.h"
 #include "state.h"
 
-enum { ENTRY_ALARM = 10 };
-
 /* ---- Status ---- */
 static const char *alarm_name(int32_t type)
 {
@@ -91,7 +89,7 @@ void api_alarm_rpc(struct grpc_call *call, struct slice message)
                numbers[3] > PB__ALARM_TYPE__CORRUPT) {
         api_fail(call, API_BAD_ALARM);
     } else {
-        api_propose(api_call_new(call), ENTRY_ALARM, message,
+        api_propose(api_call_new(call), API_ENTRY_ALARM, message,
                     api_respond_applied);
     }
 }

@@ -1,41 +1,25 @@
 /* The quota is checked before anything else; what does not fit raises the
  * NOSPACE alarm through the log, for all members. */
-#include "proto/proto.h"
 #include "state.h"
-
-enum { ENTRY_ALARM = 10, ACTION_ACTIVATE = 1 };
 
 static void alarm_done(struct replica_proposal *p, int err)
 {
     container_of(p, struct api, nospace)->nospace_busy = false;
 }
 
-static bool already_raised(const struct api *a)
-{
-    size_t count;
-    const struct apply_alarm *alarms = apply_alarms(a->config.apply, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (alarms[i].member_id == a->config.member_id &&
-            alarms[i].type == PB__ALARM_TYPE__NOSPACE) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void raise_alarm(struct api *a)
 {
-    if (a->nospace_busy || already_raised(a)) {
+    uint8_t message[API_ALARM_SIZE_MAX];
+    uint64_t self = a->config.member_id;
+    if (a->nospace_busy ||
+        api_alarm_is_raised(a, self, PB__ALARM_TYPE__NOSPACE)) {
         return;
     }
-    uint8_t message[3 * (1 + PROTO_VARINT_MAX)];
-    uint8_t *end = proto_u64(message, 1, ACTION_ACTIVATE);
-    end = proto_u64(end, 2, a->config.member_id);
-    end = proto_u64(end, 3, PB__ALARM_TYPE__NOSPACE);
     a->nospace_busy = true;
-    if (api_propose_own(a, &a->nospace, ENTRY_ALARM,
-                        slice_of(message, (size_t)(end - message)),
-                        alarm_done)) {
+    if (api_propose_own(
+            a, &a->nospace, API_ENTRY_ALARM,
+            api_alarm_encode(self, PB__ALARM_TYPE__NOSPACE, message),
+            alarm_done)) {
         a->nospace_busy = false;
     }
 }

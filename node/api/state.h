@@ -15,6 +15,8 @@ enum {
     API_REVOKES_MAX = 16,       /* expired leases under revocation */
     API_REVOKES_PER_TICK = 500, /* and how many a half second begins */
     API_REVOKE_PERIOD_MS = 500,
+    API_CHECKPOINT_PERIOD_MS = 500,
+    API_CHECKPOINTS_MAX = 1000,   /* in an entry */
     API_SMALL_BODY = 4096,        /* answers copied rather than shared */
     API_SCRATCH_KEEP = 256 << 10, /* larger ones are handed to the call */
     API_BODY_ROOM = sizeof(struct bytes), /* see api_body_begin() */
@@ -64,6 +66,7 @@ struct api {
     bool nospace_busy;
     struct replica_proposal checkpoint;
     bool checkpoint_busy;
+    uint64_t checkpoint_next_ms;
     struct api_compactor compactor;
     struct replica_proposal compaction;
     struct apply_out compaction_out;
@@ -182,6 +185,15 @@ int api_check_delete(const struct proto_delete *d);
 int api_check_txn(const Pb__TxnRequest *txn, uint32_t ops_max);
 int api_check_overlap(Pb__RequestOp **ops, size_t count);
 
+/* ---- alarm.c ---- */
+enum {
+    API_ENTRY_ALARM = 10,
+    API_ALARM_SIZE_MAX = 3 * (1 + PROTO_VARINT_MAX),
+};
+bool api_alarm_is_raised(const struct api *a, uint64_t member, int32_t type);
+/* The entry that raises one; `to` holds API_ALARM_SIZE_MAX. */
+struct slice api_alarm_encode(uint64_t member, int32_t type, uint8_t *to);
+
 /* ---- quota.c ---- */
 /* API_NO_SPACE, and the alarm is on its way. */
 int api_check_quota(struct api *a, uint64_t cost);
@@ -193,8 +205,10 @@ Pb__Member **api_members(struct api *a, struct arena *arena);
 /* ---- expire.c ---- */
 void api_expire_leases(struct api *a);
 void api_expire_stop(struct api *a);
-/* The log's remainder of a renewed lease is the whole TTL again. */
-void api_propose_checkpoint(struct api *a, int64_t lease);
+
+/* ---- checkpoint.c ---- */
+void api_checkpoint_leases(struct api *a);
+void api_checkpoint_stop(struct api *a);
 
 /* ---- later.c: slices of long work between the passes of the loop ---- */
 void api_later(struct api *a);

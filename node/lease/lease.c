@@ -73,15 +73,13 @@ int lease_load(struct lessor *l, struct kvdb *db)
     return kvdb_each(db, KVDB_LEASE, load_row, l);
 }
 
-/* Seconds that a TTL counts from now. */
-static uint64_t span_ms(const struct lease *lease)
+uint64_t lease_span_ms(const struct lease *lease)
 {
     int64_t s = lease->remaining_s > 0 ? lease->remaining_s : lease->ttl_s;
     return (uint64_t)s * 1000;
 }
 
-static void set_expiry(struct lessor *l, struct lease *lease,
-                       uint64_t expiry_ms)
+void lease_set_expiry(struct lessor *l, struct lease *lease, uint64_t expiry_ms)
 {
     lease->expiry_ms = expiry_ms;
     lease->due_ms = expiry_ms;
@@ -106,7 +104,7 @@ int lease_grant(struct lessor *l, int64_t id, int64_t ttl_s, uint64_t now_ms,
     }
     struct lease *lease = add(l, id, ttl_s, 0);
     if (l->primary) {
-        set_expiry(l, lease, now_ms + span_ms(lease));
+        lease_set_expiry(l, lease, now_ms + lease_span_ms(lease));
     }
     lease_row_store(l, lease);
     l->stats.granted_total++;
@@ -127,20 +125,6 @@ int lease_revoke(struct lessor *l, int64_t id)
     free(lease);
     l->stats.revoked_total++;
     return 0;
-}
-
-void lease_checkpoint(struct lessor *l, int64_t id, int64_t remaining_s,
-                      uint64_t now_ms)
-{
-    struct lease *lease = lease_find(l, id);
-    if (!lease) {
-        return;
-    }
-    lease->remaining_s = remaining_s > 0 ? remaining_s : 0;
-    lease_row_store(l, lease);
-    if (l->primary && remaining_s > 0) {
-        set_expiry(l, lease, now_ms + span_ms(lease));
-    }
 }
 
 bool lease_exists(const struct lessor *l, int64_t id)
@@ -209,14 +193,14 @@ void lease_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms)
     for (size_t i = 0; i < l->leases.capacity; i++) {
         if (l->leases.slots[i].id) {
             struct lease *lease = l->leases.slots[i].value;
-            lease->expiry_ms = now_ms + extend_ms + span_ms(lease);
+            lease->expiry_ms = now_ms + extend_ms + lease_span_ms(lease);
         }
     }
     struct lease **all = sorted(l);
     spread(all, l->leases.count);
     lease_heap_release(&l->heap);
     for (size_t i = 0; i < l->leases.count; i++) {
-        set_expiry(l, all[i], all[i]->expiry_ms);
+        lease_set_expiry(l, all[i], all[i]->expiry_ms);
     }
     free(all);
     l->primary = true;
@@ -248,7 +232,7 @@ int lease_renew(struct lessor *l, int64_t id, uint64_t now_ms,
     }
     *ret_checkpoint = lease->remaining_s > 0;
     lease->remaining_s = 0;
-    set_expiry(l, lease, now_ms + span_ms(lease));
+    lease_set_expiry(l, lease, now_ms + lease_span_ms(lease));
     l->stats.renewed_total++;
     *ret_ttl_s = lease->ttl_s;
     return 0;

@@ -24,6 +24,8 @@ struct lessor;
 enum {
     LEASE_SPREAD_FROM = 1000,      /* leases, from which expiries spread */
     LEASE_SPREAD_PER_SECOND = 750, /* after a change of leader */
+    LEASE_CHECKPOINT_S = 300,
+    LEASE_CHECKPOINT_LOOKS = 20000, /* places of the map, a call */
 };
 #define LEASE_TTL_MAX INT64_C(9000000000) /* seconds */
 
@@ -82,6 +84,18 @@ int lease_renew(struct lessor *l, int64_t id, uint64_t now_ms,
  * before retry_ms. Returns how many. 0 when not primary. */
 size_t lease_expired(struct lessor *l, uint64_t now_ms, int64_t *ret_ids,
                      size_t capacity);
+
+/* What is left of a lease, for the log: so that the next leader does not
+ * begin its whole TTL anew. */
+struct lease_remainder {
+    int64_t id;
+    int64_t remaining_s;
+};
+/* Up to `capacity` leases that live for LEASE_CHECKPOINT_S yet, and of which
+ * the log knows of as much more. Looks at LEASE_CHECKPOINT_LOOKS of them and
+ * goes on from there the next time. Returns how many; 0 when not primary. */
+size_t lease_checkpoints_due(struct lessor *l, uint64_t now_ms,
+                             struct lease_remainder *ret, size_t capacity);
 
 /* ---- looking ---- */
 struct lease_info {

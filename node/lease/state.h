@@ -40,10 +40,16 @@ struct lessor {
     struct idmap leases; /* id as u64 -> struct lease */
     struct table keys;
     struct lease_heap heap;
+    size_t checkpoint_at; /* place in `leases` where the next look begins */
     bool primary;
     struct lease_stats stats;
 };
 
+/* What the log knows to be left of it. */
+uint64_t lease_span_ms(const struct lease *lease);
+/* The lease falls due at `expiry_ms`. */
+void lease_set_expiry(struct lessor *l, struct lease *lease,
+                      uint64_t expiry_ms);
 struct lease *lease_find(const struct lessor *l, int64_t id);
 
 void lease_heap_release(struct lease_heap *h);

@@ -185,6 +185,14 @@ static void keep(struct mvcc *m, const struct mvcc_hash *hash)
     m->kept_count = count + 1;
 }
 
+uint32_t mvcc_kept_hashes(const struct mvcc *m, struct mvcc_hash *ret,
+                          uint32_t capacity)
+{
+    uint32_t count = m->kept_count < capacity ? m->kept_count : capacity;
+    memcpy(ret, m->kept, count * sizeof *ret);
+    return count;
+}
+
 static const struct mvcc_hash *find(const struct mvcc *m, int64_t revision)
 {
     for (uint32_t i = 0; i < m->kept_count; i++) {

@@ -201,6 +201,12 @@ int mvcc_hash_kv(struct mvcc *m, int64_t revision,
                  void (*done)(void *ctx, int err, const struct mvcc_hash *hash),
                  void *ctx);
 
+/* The hashes that compactions have left, newest first: at most `capacity`
+ * are written. Returns how many. */
+enum { MVCC_HASHES_KEPT = 10 };
+uint32_t mvcc_kept_hashes(const struct mvcc *m, struct mvcc_hash *ret,
+                          uint32_t capacity);
+
 /* Keys under a lease at start: calls `attach` for each (lease, key). */
 int mvcc_each_leased(struct mvcc *m,
                      void (*attach)(void *ctx, int64_t lease, struct slice key),

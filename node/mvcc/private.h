@@ -32,10 +32,6 @@ struct mvcc_tables {
     MDB_dbi meta;
 };
 
-enum {
-    MVCC_HASHES_KEPT = 10, /* of compactions */
-};
-
 struct mvcc_compaction;
 struct mvcc_hash_job;
 

@@ -10,7 +10,15 @@
 
 #include "base/buf.h"
 
-enum { CONFIG_URLS_MAX = 16 };
+enum { CONFIG_URLS_MAX = 16, CONFIG_SNAPSHOT_COUNT = 10000 };
+
+/* Bits of config.gates that change something. */
+enum {
+    GATE_INITIAL_CORRUPT_CHECK = 1 << 1,
+    GATE_COMPACT_HASH_CHECK = 1 << 2,
+    GATE_LEASE_CHECKPOINT = 1 << 4,
+    GATE_LEASE_CHECKPOINT_PERSIST = 1 << 5,
+};
 
 struct flag;
 
@@ -66,6 +74,9 @@ struct config {
     char *auto_compaction_retention;
     uint64_t compact_period_ms; /* of the two, by config_verify() */
     int64_t compact_revisions;
+    uint32_t gates;
+    int64_t corrupt_check_time_ns; /* 0: never */
+    int64_t compact_hash_check_time_ns;
     int64_t max_learners;
     bool strict_reconfig_check;
     bool force_new_cluster;
@@ -110,6 +121,12 @@ int config_verify(struct config *c, struct buf *why);
 /* Automatic compaction: mode and retention become what to keep. */
 int config_compaction(struct config *c, struct buf *why);
 
+/* "A=true,B=false". ERR_INVALID with the reason in `why`. */
+int config_gates_parse(const char *text, uint32_t *ret_gates, struct buf *why);
+/* Gates that need another one, or are not built: ERR_INVALID,
+ * ERR_UNSUPPORTED. */
+int config_gates_verify(const struct config *c, struct buf *why);
+
 /* The same check for one list of URLs: splits, sorts, removes doubles.
  * ERR_INVALID with the reason in `why`. */
 int config_parse_urls(const char *text, struct url_list *ret_list,
@@ -125,6 +142,7 @@ enum flag_type {
     FLAG_DURATION,
     FLAG_STRING,
     FLAG_STATE, /* new, existing */
+    FLAG_GATES, /* a uint32_t of bits */
     FLAG_URLS,
 };
 

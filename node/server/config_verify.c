@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config.h"
 #include "net/net.h"
 
@@ -153,6 +154,15 @@ int config_verify(struct config *c, struct buf *why)
     }
     if (err == 0) {
         err = config_compaction(c, why);
+    }
+    if (err == 0) {
+        err = config_gates_verify(c, why);
+    }
+    if (err == 0 && c->compact_hash_check_time_ns <= 0) {
+        buf_append_str(why, "--compact-hash-check-time must be >0 (set to ");
+        text_duration(why, c->compact_hash_check_time_ns);
+        buf_append_str(why, ")");
+        err = ERR_INVALID;
     }
     if (err == 0 && c->refused) {
         buf_printf(why,

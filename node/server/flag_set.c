@@ -132,6 +132,8 @@ int flag_set(struct config *c, const struct flag *f, const char *value,
         }
         set_string(field, value);
         return 0;
+    case FLAG_GATES:
+        return config_gates_parse(value, field, why);
     case FLAG_STRING:
         set_string(field, value);
         return 0;

@@ -31,6 +31,10 @@ struct node_paths {
     char *snap;     /* <member>/snap: images on their way in */
 };
 
+struct version_number {
+    uint32_t major, minor;
+};
+
 enum { NODE_LATENCY_BUCKETS = 11, NODE_API_VERSIONS_MAX = 16 };
 
 struct method_counts {
@@ -97,12 +101,15 @@ struct node {
     uv_signal_t on_term, on_int;
 
     struct node_publish *publish;
+    struct node_cluster_version *version;
+    struct node_corruption *corruption;
     struct node_install *install; /* an image on its way in */
     uint64_t wal_released;
 
     uint64_t leader_changes;
     struct histogram wal_fsync;
     struct histogram backend_commit;
+    struct kvdb_stats db_seen; /* what of them is in that histogram */
     struct method_counts *method_counts;
     struct client_version_counts client_versions[NODE_API_VERSIONS_MAX];
     const struct grpc_method *methods;
@@ -146,9 +153,22 @@ int node_image_finish(struct node *n, uint64_t snapshot_index);
 /* publish.c: own name and URLs, and the cluster version, through Raft */
 void node_publish_start(struct node *n);
 void node_publish_stop(struct node *n);
-void node_publish_leader(struct node *n); /* this member became leader */
+/* The leader proposes a cluster version, unless one is under way. */
+void node_publish_version(struct node *n, struct version_number to);
 void node_set_cluster_version(struct node *n, const char *version);
 void node_ready(struct node *n);
+
+/* cluster_version.c */
+void node_version_start(struct node *n);
+void node_version_stop(struct node *n);
+void node_version_leader(struct node *n); /* this member became leader */
+/* "3.7.1" -> major and minor; ERR_INVALID. NULL is invalid. */
+int version_parse(const char *text, struct version_number *ret);
+/* From the least version of those that answered, whether all did, and the
+ * present cluster version (NULL: none yet): is one to be set, and which. */
+bool version_decide(struct version_number least, bool all_known,
+                    const char *current, struct version_number *ret);
+
 /* store.c */
 bool node_downgrade(void *ctx, const char **ret_target);
 

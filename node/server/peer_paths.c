@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
-#include "node.h"
+#include "corruption.h"
 #include "proto/lease.pb-c.h"
 
 enum { BODY_MAX = 64 << 10 };
@@ -70,10 +70,8 @@ static void keepalive(struct node *n, struct slice body,
         return;
     }
     int64_t id = ask->id, ttl = 0;
-    bool checkpoint;
     pb__lease_keep_alive_request__free_unpacked(ask, NULL);
-    int err =
-        lease_renew(n->lessor, id, loop_now_ms(n->loop), &ttl, &checkpoint);
+    int err = api_renew(n->api, id, &ttl);
     if (err == ERR_NOT_LEADER) {
         answer_error(rq, 400, "not a primary lessor\n");
     } else if (err) {
@@ -221,6 +219,8 @@ void node_peer_request(void *ctx, const char *method, const char *path,
     } else if (post &&
                strncmp(path, PROMOTE_PREFIX, sizeof PROMOTE_PREFIX - 1) == 0) {
         promote(n, path + sizeof PROMOTE_PREFIX - 1, rq);
+    } else if (strcmp(path, "/members/hashkv") == 0 && !post) {
+        peer_hash_answer(n, body, rq);
     } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
         peer_answer(rq, 200, text_plain, slice_str("false"));
     } else {

@@ -1,8 +1,10 @@
 /*
  * What a member tells the cluster through Raft: its name and client URLs
- * after each start, and, on the leader, the cluster version. When both are
- * known here, the member is ready to serve.
+ * after each start, and, on the leader, the cluster version that
+ * cluster_version.c decides on. When both are known here, the member is
+ * ready to serve.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -20,7 +22,6 @@ struct node_publish {
     struct said attributes;
     struct said version;
     bool is_published;
-    bool wants_version;
 };
 
 static struct bytes *encode(Pb__InternalRaftRequest *rq, uint64_t id)
@@ -109,23 +110,42 @@ static void version_done(struct replica_proposal *p, int err)
     container_of(p, struct said, base)->is_waiting = false;
 }
 
-/* The leader's first entry makes the version known to all. */
-void node_publish_leader(struct node *n)
+void node_publish_version(struct node *n, struct version_number to)
 {
     struct node_publish *p = n->publish;
-    if (p == NULL || n->cluster_version || p->version.is_waiting) {
+    if (p == NULL || p->version.is_waiting) {
         return;
     }
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu32 ".%" PRIu32 ".0", to.major,
+             to.minor);
     Pbm__ClusterVersionSetRequest set = PBM__CLUSTER_VERSION_SET_REQUEST__INIT;
-    char version[] = SERVER_CLUSTER_VERSION;
-    set.ver = version;
+    set.ver = text;
     Pb__InternalRaftRequest rq = PB__INTERNAL_RAFT_REQUEST__INIT;
     rq.cluster_version_set = &set;
     propose(&p->version, &rq, version_done);
 }
 
+/* A version that this program does not speak: the others would tell it
+ * things that it takes for something else. */
+static void check_not_ahead(const struct node *n, const char *version)
+{
+    struct version_number own, cluster;
+    version_parse(SERVER_API_VERSION, &own);
+    if (version_parse(version, &cluster) == 0 &&
+        (cluster.major > own.major ||
+         (cluster.major == own.major && cluster.minor > own.minor))) {
+        log_fatal("invalid downgrade; server version is lower than determined "
+                  "cluster version",
+                  LOG_ID("local-member-id", n->id),
+                  LOG_STR("current-server-version", SERVER_API_VERSION),
+                  LOG_STR("determined-cluster-version", version));
+    }
+}
+
 void node_set_cluster_version(struct node *n, const char *version)
 {
+    check_not_ahead(n, version);
     if (n->cluster_version == NULL) {
         log_info("set initial cluster version",
                  LOG_ID("cluster-id", n->cluster_id),

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "node.h"
+#include "corruption.h"
 
 enum {
     TRANSFER_WAIT_MS = 2000,
@@ -85,17 +85,19 @@ static void on_db(void *ctx)
     if (n->db == NULL) {
         return;
     }
-    struct kvdb_stats before, after;
-    kvdb_get_stats(n->db, &before);
     kvdb_poll(n->db);
-    if (n->db) {
-        kvdb_get_stats(n->db, &after);
-        if (after.commit_count > before.commit_count) {
-            histogram_observe(&n->backend_commit,
-                              (after.commit_ns_total - before.commit_ns_total) /
-                                  (after.commit_count - before.commit_count));
-        }
+    if (n->db == NULL) {
+        return; /* its owner closed it in a callback */
     }
+    struct kvdb_stats *seen = &n->db_seen, now;
+    kvdb_get_stats(n->db, &now);
+    uint64_t count = now.commit_count - seen->commit_count;
+    for (uint64_t i = 0; i < count; i++) {
+        histogram_observe(&n->backend_commit,
+                          (now.commit_ns_total - seen->commit_ns_total) /
+                              count);
+    }
+    *seen = now;
 }
 
 static void on_rpc_started(void *ctx, const struct grpc_method *m)
@@ -233,6 +235,7 @@ static void start_services(struct node *n)
         .watch_progress_interval_ms =
             (uint64_t)n->config->watch_progress_notify_interval_ns / 1000000,
         .strict_reconfig = n->config->strict_reconfig_check,
+        .lease_checkpoints = n->config->gates & GATE_LEASE_CHECKPOINT,
         .compact_period_ms = n->config->compact_period_ms,
         .compact_revisions = n->config->compact_revisions,
         .rim = {.forward_keepalive = node_forward_keepalive,
@@ -425,9 +428,6 @@ static void start_time(struct node *n)
     timer_start(n->tick, tick, tick);
     n->flush_timer = timer_new(n->loop, on_flush_timer, n);
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
-    /* The first entries of a new member name the members: apply them. */
-    replica_pass(n->replica, loop_now_ms(n->loop));
-    node_offer_image(n);
     struct raft_conf_state conf;
     node_conf_of_members(n, &conf);
     if (members_is_removed(&n->members, n->id)) {
@@ -435,6 +435,32 @@ static void start_time(struct node *n)
     }
     if (conf.voter_count == 1 && conf.voters[0] == n->id) {
         raft_campaign(replica_raft(n->replica));
+    }
+}
+
+static int serve(struct node *n)
+{
+    int err = node_listen(n);
+    if (err == 0) {
+        node_version_start(n);
+        start_time(n);
+        node_publish_start(n);
+        node_corruption_start(n);
+    }
+    return err;
+}
+
+static void first_checked(struct node *n, int err)
+{
+    if (n->stopping) {
+        return;
+    }
+    if (err != ERR_CORRUPT) {
+        err = serve(n);
+    }
+    if (err) {
+        n->exit_status = 1;
+        loop_stop(n->loop);
     }
 }
 
@@ -453,22 +479,30 @@ static int start(struct node *n)
     start_services(n);
     start_peers(n);
     err = node_admin_start(n);
-    if (err == 0) {
-        err = node_listen(n);
+    if (err) {
+        return err;
     }
-    if (err == 0) {
-        start_time(n);
-        start_signals(n);
-        node_publish_start(n);
+    start_signals(n);
+    node_corruption_new(n);
+    /* What is known to be committed is applied: the first entries of a new
+     * member name the members. */
+    replica_pass(n->replica, loop_now_ms(n->loop));
+    node_offer_image(n);
+    if (n->config->gates & GATE_INITIAL_CORRUPT_CHECK) {
+        node_corruption_first(n, first_checked);
+        return 0;
     }
-    return err;
+    return serve(n);
 }
 
 static void finish(struct node *n)
 {
+    node_corruption_stop(n);
+    node_version_stop(n);
     if (n->replica) {
         replica_stop(n->replica);
     }
+    node_publish_stop(n);
     node_unlisten(n);
     admin_free(n->admin);
     n->admin = NULL;
@@ -482,6 +516,7 @@ static void finish(struct node *n)
         node_flush(n);
     }
     node_store_close(n);
+    node_corruption_free(n);
     if (n->wal && n->replica) {
         const struct raft_status *now = replica_status(n->replica);
         wal_hard_state(n->wal, now->term, now->vote, now->commit);

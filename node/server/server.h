@@ -9,7 +9,6 @@
 
 /* Version of the API this member speaks, as /version and Status tell it. */
 #define SERVER_API_VERSION "3.7.1"
-#define SERVER_CLUSTER_VERSION "3.7.0"
 
 /* The four lines of --version. */
 void server_print_version(void);

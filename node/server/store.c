@@ -154,6 +154,7 @@ static int wire(struct node *n)
 int node_store_open(struct node *n)
 {
     struct kvdb_config kc = boot_kvdb_config(n);
+    n->db_seen = (struct kvdb_stats){0};
     int err = kvdb_open(&kc, &n->db);
     if (err) {
         log_error("cannot open the store", LOG_STR("path", n->paths.store),

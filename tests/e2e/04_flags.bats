@@ -209,3 +209,24 @@ start_good() { # more arguments: the node runs and answers
     wait_for 10 node_healthy 1
     is 1 "$(ctl get /kept --print-value-only)"
 }
+
+commits() {
+    curl -sf "$C/metrics" | awk \
+        '$1 == "etcd_disk_backend_commit_duration_seconds_count" { print $2 }'
+}
+
+# With the default the store is written every few seconds at most.
+@test "--snapshot-count: the store is written after so many entries" {
+    local i before
+    start_good --snapshot-count=10
+    before=$(commits)
+    for i in $(seq 100); do ctl put "/k$i" v; done >/dev/null
+    [ "$(commits)" -ge $((before + 5)) ]
+}
+
+@test "a flag without effect here is taken with a warning" {
+    start_good --max-wals=3
+    has "$(<"$DIR/1.log")" "--max-wals has no effect in cofre"
+    run grep -c '"level":"warn"' "$DIR/1.log"
+    is 1 "$output"
+}

@@ -177,6 +177,15 @@ reconnect() { # number network
     is 1 "$(ctl_on "$other" get /cut --print-value-only)"
 }
 
+# By its own word, a node has no connection to another one any more. Before
+# that, what it sends may wait in the kernel for the network to come back.
+has_lost() { # number of-number
+    local id
+    id=$(ctl_on "$1" member list | grep " cofre$2, " | cut -d, -f1)
+    curl -sf --max-time 2 "http://127.0.0.1:$(port "$1")/metrics" |
+        grep -q "^etcd_network_active_peers{.*Remote=\"$id\"} 0\$"
+}
+
 @test "a member cut off until the log is gone rejoins by the store's image" {
     local lead member other net
     net=$(network)
@@ -185,6 +194,7 @@ reconnect() { # number network
     other=$((member % 3 + 1))
     cut_off "$member"
     wait_for 10 ctl_on "$other" --command-timeout=1s put /trying 1
+    wait_for 30 has_lost "$lead" "$member"
     endpoints() { echo "127.0.0.1:$(port "$other")"; }
     single_puts /many/ 350
     ctl put /gone 2

@@ -32,7 +32,9 @@ endpoints() {
     "$ROOT/deploy/up.sh" up
     is "$pid" "$(<"$DIR/1.pid")"
     "$ROOT/deploy/up.sh" down
-    [ ! -e "/proc/$pid" ]
+    # It has ended; that whoever inherits it has noticed may take a moment.
+    [ ! -e "/proc/$pid/status" ] || has "$(grep State "/proc/$pid/status" ||
+        printf 'State:\tZ')" "State:$(printf '\t')Z"
     run ctl --command-timeout=1s get /kept
     [ "$status" != 0 ]
     "$ROOT/deploy/up.sh" up

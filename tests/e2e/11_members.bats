@@ -326,3 +326,21 @@ nothing_lost_here() {
     ctl member add d --peer-urls=http://127.0.0.1:4
     is 4 "$(ctl_on 1 member list --consistency=s | grep -c .)"
 }
+
+cluster_version_is() { # member version
+    curl -sf "$(node_url "$1")/version" |
+        grep -q "\"etcdcluster\":\"$2\""
+}
+
+@test "the cluster version is the least that all members speak" {
+    cluster_init 3
+    node_start 1
+    node_start 2
+    wait_for 15 node_healthy 1
+    # Nobody knows what the third one is.
+    wait_for 10 cluster_version_is 1 3.0.0
+    node_start 3
+    wait_for 15 cluster_version_is 1 3.7.0
+    wait_for 15 cluster_version_is 3 3.7.0
+    has "$(cat "$DIR"/*.log)" "updated cluster version"
+}

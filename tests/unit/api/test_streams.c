@@ -275,6 +275,43 @@ static void keepalive_leader(void **state)
     call_end(&c);
 }
 
+/* The remainder goes through the log; a renewal takes it back, each one, even
+ * when another one's is still under way. */
+static void checkpoints_go_through_the_log(void **state)
+{
+    struct grpc_call c;
+    struct lease_info info;
+    fake.api->config.lease_checkpoints = true;
+    tick(0);
+    grant(5, 1000);
+    grant(6, 1000);
+    tick(400000);
+    assert_int_equal(count_of(&fake.proposals), 1); /* both in one */
+    tick(1000);
+    assert_int_equal(count_of(&fake.proposals), 1);
+    commit_all();
+    lease_demote(fake.lessor);
+    lease_promote(fake.lessor, fake.now_ms, 0);
+    assert_int_equal(lease_get(fake.lessor, 5, fake.now_ms, &info), 0);
+    assert_int_equal(info.remaining_s, 600);
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    keep(&c, 5);
+    keep(&c, 6);
+    assert_int_equal(count_of(&fake.proposals), 2);
+    commit_all();
+    lease_demote(fake.lessor);
+    lease_promote(fake.lessor, fake.now_ms, 0);
+    for (int64_t id = 5; id <= 6; id++) {
+        assert_int_equal(lease_get(fake.lessor, id, fake.now_ms, &info), 0);
+        assert_int_equal(info.remaining_s, 1000);
+    }
+    call_end(&c);
+    /* Without the gate nothing is said. */
+    fake.api->config.lease_checkpoints = false;
+    tick(400000);
+    assert_int_equal(count_of(&fake.proposals), 0);
+}
+
 static void keepalive_wait_is_bounded(void **state)
 {
     struct grpc_call c;
@@ -407,10 +444,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_new, world_free)
     const struct CMUnitTest tests[] = {
-        TEST(watch_stream),       TEST(slow_watch_stream),
-        TEST(unread_answers),     TEST(lease_errors),
-        TEST(keepalive_leader),   TEST(keepalive_wait_is_bounded),
-        TEST(keepalive_follower), TEST(time_to_live),
+        TEST(watch_stream),
+        TEST(slow_watch_stream),
+        TEST(unread_answers),
+        TEST(lease_errors),
+        TEST(keepalive_leader),
+        TEST(keepalive_wait_is_bounded),
+        TEST(checkpoints_go_through_the_log),
+        TEST(keepalive_follower),
+        TEST(time_to_live),
         TEST(expiry_is_paced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,63 @@ static void checkpoints(void **state)
     lease_free(l);
 }
 
+static void what_is_left_is_told_now_and_then(void **state)
+{
+    struct lessor *l = fresh();
+    struct lease_remainder due[4];
+    int64_t ttl;
+    bool checkpoint;
+    grant(l, 1, 1000, 0);
+    grant(l, 2, 600, 0);
+    grant(l, 3, 400, 0); /* has less than a step left when it is due */
+    assert_int_equal(lease_checkpoints_due(l, 0, due, 4), 0); /* no primary */
+    lease_promote(l, 0, 0);
+    assert_int_equal(lease_checkpoints_due(l, 299999, due, 4), 0);
+    assert_int_equal(lease_checkpoints_due(l, 300000, due, 4), 1);
+    assert_int_equal(due[0].id, 1);
+    assert_int_equal(due[0].remaining_s, 700);
+    /* Until the log has it, it is due; then after another step. */
+    assert_int_equal(lease_checkpoints_due(l, 310000, due, 4), 1);
+    assert_int_equal(due[0].remaining_s, 690);
+    lease_checkpoint(l, 1, 690, 310000);
+    assert_int_equal(lease_checkpoints_due(l, 609999, due, 4), 0);
+    assert_int_equal(lease_checkpoints_due(l, 610000, due, 4), 1);
+    assert_int_equal(due[0].remaining_s, 390);
+    /* A renewal begins anew. */
+    assert_int_equal(lease_renew(l, 1, 610000, &ttl, &checkpoint), 0);
+    assert_true(checkpoint);
+    lease_checkpoint(l, 1, 0, 610000);
+    assert_int_equal(lease_checkpoints_due(l, 909999, due, 4), 0);
+    assert_int_equal(lease_checkpoints_due(l, 910000, due, 4), 1);
+    lease_free(l);
+}
+
+static void all_are_looked_at_in_turn(void **state)
+{
+    struct lessor *l = fresh();
+    enum { COUNT = 50000 };
+    bool *seen = calloc(COUNT + 1, sizeof *seen);
+    struct lease_remainder due[100];
+    lease_promote(l, 0, 0);
+    for (int64_t id = 1; id <= COUNT; id++) {
+        grant(l, id, 1000, 0);
+    }
+    /* None is missed, however few are taken at a time. */
+    size_t found = 0, rounds = 0;
+    while (found < COUNT && rounds++ < 3 * COUNT / 100) {
+        size_t count = lease_checkpoints_due(l, 400000, due, 100);
+        for (size_t i = 0; i < count; i++) {
+            found += !seen[due[i].id];
+            seen[due[i].id] = true;
+            lease_checkpoint(l, due[i].id, due[i].remaining_s, 400000);
+        }
+    }
+    assert_int_equal(found, COUNT);
+    assert_int_equal(lease_checkpoints_due(l, 400000, due, 100), 0);
+    free(seen);
+    lease_free(l);
+}
+
 static void keys_move_and_go(void **state)
 {
     struct lessor *l = fresh();
@@ -252,6 +309,8 @@ int main(void)
         cmocka_unit_test(expiry_renewal_retry),
         cmocka_unit_test(remaining_is_truncated),
         cmocka_unit_test(checkpoints),
+        cmocka_unit_test(what_is_left_is_told_now_and_then),
+        cmocka_unit_test(all_are_looked_at_in_turn),
         cmocka_unit_test(keys_move_and_go),
         cmocka_unit_test(promotion_spreads),
         cmocka_unit_test(heap_model),

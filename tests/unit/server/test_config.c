@@ -194,6 +194,37 @@ static void a_bad_file_says_where(void **state)
     assert_int_equal(config_read_file(&c, "/nowhere/at/all", &why), ERR_IO);
 }
 
+static void gates_by_name_and_by_stage(void **state)
+{
+    set("feature-gates", "");
+    assert_int_equal(c.gates, 0);
+    set("feature-gates", "LeaseCheckpoint=true, CompactHashCheck=1,");
+    assert_int_equal(c.gates, GATE_LEASE_CHECKPOINT | GATE_COMPACT_HASH_CHECK);
+    check_verify("");
+    set("feature-gates", "CompactHashCheck=true,CompactHashCheck=false");
+    assert_int_equal(c.gates, 0);
+    /* A gate by its name goes before its stage, in any order. */
+    set("feature-gates", "InitialCorruptCheck=false,AllAlpha=true");
+    assert_true(c.gates & GATE_COMPACT_HASH_CHECK);
+    assert_false(c.gates & GATE_INITIAL_CORRUPT_CHECK);
+    check_verify("the feature gate SetMemberLocalAddr is not built into this "
+                 "version of cofre yet; remove it");
+    set("feature-gates", "AllAlpha=true,SetMemberLocalAddr=false");
+    check_verify("");
+    set("feature-gates", "LeaseCheckpointPersist=true");
+    check_verify("enabling feature gate LeaseCheckpointPersist requires "
+                 "enabling feature gate LeaseCheckpoint");
+    check_refused("feature-gates", "A=true", "unrecognized feature gate: A");
+    check_refused("feature-gates", "LeaseCheckpoint",
+                  "missing bool value for LeaseCheckpoint");
+    check_refused("feature-gates", "LeaseCheckpoint=on",
+                  "invalid value of LeaseCheckpoint=on, err: "
+                  "strconv.ParseBool: parsing \"on\": invalid syntax");
+    set("feature-gates", "");
+    set("compact-hash-check-time", "0s");
+    check_verify("--compact-hash-check-time must be >0 (set to 0s)");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -207,6 +238,7 @@ int main(void)
         TEST(what_is_not_built_is_refused_by_name),
         TEST(a_file_sets_flags),
         TEST(a_bad_file_says_where),
+        TEST(gates_by_name_and_by_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
