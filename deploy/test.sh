@@ -41,7 +41,7 @@ suite lint deploy/lint.sh
 suite unit make -s unit
 suite sim make -s sim
 if [[ -x $BUILD/cofre && -x $BUILD/cofrectl ]]; then
-    suite diff make -s diff
+    suite diff make -s diff RUNS=250
     suite e2e deploy/e2e.sh
 else
     suite diff false

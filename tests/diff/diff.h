@@ -32,6 +32,7 @@
 enum {
     PATIENCE_MS = 20000,
     SHRINKING_PATIENCE_MS = 1500,
+    LEVEL_REVISIONS = 16,
     MEMBERS_MAX = 3,
     STREAMS_MAX = 6,
     WATCHERS_MAX = 64, /* of a stream, over its life */
@@ -168,7 +169,8 @@ void side_drop_results(struct side *s);
 bool side_settle(struct side *s);
 /* Empty: no keys, no leases, no alarms, no streams. */
 void side_clean(struct side *s);
-/* Then up to `revision`, with history only from there. */
+/* Then up to `revision`, LEVEL_REVISIONS or more ahead, with history only
+ * from there. */
 void side_level(struct side *s, int64_t revision);
 /* One call and what came back; the answer is released by the caller. */
 void side_call(struct side *s, int member, const char *path,

@@ -57,7 +57,7 @@ start() {
     local kind=$1 binary=$2 n=$3 i deadline initial=
     local client=() peer=()
     urls=
-    rm -rf "$work/$kind"*
+    rm -rf "${work:?}/$kind"*
     for ((i = 1; i <= n; i++)); do
         client[i]=$(free_port)
         peer[i]=$(free_port)

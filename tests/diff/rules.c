@@ -14,6 +14,7 @@ enum action {
     SOME_NUMBER,   /* 1 if there is one */
     SOME_TEXT,     /* "some" if there is one */
     SOME_URL,      /* it was set when the process was started */
+    RIGHT_VERSION, /* the row "Status storageVersion 3.5.0" of defects.md */
     HASHED_IDS,    /* 1 where the hash is of ids that the server drew */
 };
 
@@ -33,6 +34,7 @@ static const struct rule {
     {"StatusResponse", "raftIndex", SOME_NUMBER, "raft's index"},
     {"StatusResponse", "raftTerm", SOME_NUMBER, "raft's term"},
     {"StatusResponse", "raftAppliedIndex", SOME_NUMBER, "raft's index"},
+    {"StatusResponse", "storageVersion", RIGHT_VERSION, "3.5.0 at first"},
     {"Member", "ID", DRAWN_MEMBER, "drawn from URLs"},
     {"Member", "name", SOME_TEXT, "the leader is another"},
     {"Member", "peerURLs", SOME_URL, "ports"},
@@ -55,7 +57,7 @@ static void name_member(const struct side *s, int64_t *v)
 static void act(struct side *s, enum action action, const struct field *f)
 {
     int64_t *v = f->value;
-    static char some[] = "some";
+    static char some[] = "some", right[] = "3.7.0";
     switch (action) {
     case DRAWN_CLUSTER:
         *v = (uint64_t)*v == s->cluster_id ? 1 : *v;
@@ -68,6 +70,11 @@ static void act(struct side *s, enum action action, const struct field *f)
             *(uint32_t *)f->value = 1;
         } else {
             *v = 1;
+        }
+        break;
+    case RIGHT_VERSION:
+        if (strcmp(*(char **)f->value, "3.5.0") == 0) {
+            *(char **)f->value = right;
         }
         break;
     case HASHED_IDS:

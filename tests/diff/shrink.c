@@ -64,7 +64,8 @@ int pair_run(struct pair *p, const struct run *r)
     }
     int64_t revision =
         p->a.revision > p->b.revision ? p->a.revision : p->b.revision;
-    struct leveling a = {&p->a, revision + 2}, b = {&p->b, revision + 2};
+    struct leveling a = {&p->a, revision + LEVEL_REVISIONS};
+    struct leveling b = {&p->b, revision + LEVEL_REVISIONS};
     both(level, &a, &b);
     begin(&p->a, r);
     begin(&p->b, r);

@@ -270,29 +270,39 @@ void side_clean(struct side *s)
     arena_reset(&s->scratch);
 }
 
-void side_level(struct side *s, int64_t revision)
+static void compact_at(struct side *s, int64_t revision)
 {
-    int leader = s->roles[0];
-    Pb__PutRequest put = PB__PUT_REQUEST__INIT;
-    Pb__DeleteRangeRequest delete = PB__DELETE_RANGE_REQUEST__INIT;
     Pb__CompactionRequest compact = PB__COMPACTION_REQUEST__INIT;
-    put.key = delete.key =
-        (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "level"};
-    while (s->revision < revision - 1) {
-        Pb__PutResponse *r = ask(s, leader, "/etcdserverpb.KV/Put", &put,
-                                 &pb__put_response__descriptor);
-        if (!r) {
-            s->is_lost = true;
-            return;
-        }
-        s->revision = r->header->revision;
-    }
-    ask(s, leader, "/etcdserverpb.KV/DeleteRange", &delete,
-        &pb__delete_range_response__descriptor);
     compact.revision = revision;
     compact.physical = true;
-    ask(s, leader, "/etcdserverpb.KV/Compact", &compact,
+    ask(s, s->roles[0], "/etcdserverpb.KV/Compact", &compact,
         &pb__compaction_response__descriptor);
+}
+
+static void put_until(struct side *s, int64_t revision)
+{
+    Pb__PutRequest put = PB__PUT_REQUEST__INIT;
+    put.key = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "level"};
+    while (s->revision < revision && !s->is_lost) {
+        Pb__PutResponse *r = ask(s, s->roles[0], "/etcdserverpb.KV/Put", &put,
+                                 &pb__put_response__descriptor);
+        s->is_lost = !r;
+        s->revision = r ? r->header->revision : 0;
+    }
+}
+
+/* Two compactions: the second is hashed, with the history since the first,
+ * and answered by HashKV; that must not be the history of another run. */
+void side_level(struct side *s, int64_t revision)
+{
+    Pb__DeleteRangeRequest delete = PB__DELETE_RANGE_REQUEST__INIT;
+    delete.key = (ProtobufCBinaryData){5, (uint8_t *)(uintptr_t) "level"};
+    put_until(s, revision - LEVEL_REVISIONS / 2);
+    compact_at(s, s->revision);
+    put_until(s, revision - 1);
+    ask(s, s->roles[0], "/etcdserverpb.KV/DeleteRange", &delete,
+        &pb__delete_range_response__descriptor);
+    compact_at(s, revision);
     for (int i = 0; i < s->member_count; i++) {
         side_barrier(s, i);
     }
