@@ -1,7 +1,7 @@
 # make         build/cofre and build/cofrectl: static, stripped, with unstripped copies beside them
 # make deps    install or build what is missing (run by itself when something is)
 # make up      three nodes, in containers or, without a Docker engine, as processes; make down undoes it
-# make test    every test;  make lint, make unit, make sim, make diff, make e2e, make bench: parts of it and more
+# make test    every test;  make lint, make unit, make sim, make diff, make conformance, make e2e, make bench: parts
 
 BUILD ?= build
 V ?= $(shell cat VERSION)
@@ -56,7 +56,7 @@ GEN_C := $(GEN_H:.h=.c)
 # closure(m): m and all it may use (order is no matter: archives are linked as a group)
 closure = $(sort $(1) $(foreach m,$(1),$(call closure,$(USES_$(m)))))
 
-.PHONY: all deps up down clean-data test lint unit sim sim-bugs fuzz tsan e2e diff bench test-k8s layers clean help
+.PHONY: all deps up down clean-data test lint unit sim sim-bugs fuzz tsan e2e diff conformance bench test-k8s layers clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/cofre $(BUILD)/cofrectl
@@ -186,6 +186,13 @@ $(BUILD)/diff.san: $(patsubst %.c,$(BUILD)/san/%.o,$(DIFF_C)) $(call archives,sa
 	$(CC) $(CFLAGS_san) $(LDFLAGS_san) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
 diff: all $(BUILD)/diff
 	@BUILD=$(abspath $(BUILD)) tests/diff/diff.sh $(RUNS) $(SEED)
+
+# Conformance: watches in numbers, under slow readers and compaction; the same against an etcd, so that the test is right.
+$(BUILD)/conformance/%: $(BUILD)/rel/tests/conformance/%.o $(call archives,rel,grpc proto)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+conformance: all $(BUILD)/conformance/watch
+	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 clean:
 	rm -rf $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/gen $(BUILD)/cofre* 

@@ -42,9 +42,11 @@ suite unit make -s unit
 suite sim make -s sim
 if [[ -x $BUILD/cofre && -x $BUILD/cofrectl ]]; then
     suite diff make -s diff RUNS=250
+    suite conformance make -s conformance
     suite e2e deploy/e2e.sh
 else
     suite diff false
+    suite conformance false
     suite e2e false
 fi
 echo

@@ -11,83 +11,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 BUILD=${BUILD:-$top/build}
 runs=${1:-300} seed=${2:-1}
-shm=/dev/shm
-[ -w "$shm" ] || shm=
-work=$(mktemp -d ${shm:+-p "$shm"})
-pids=()
-
-stop_servers() {
-    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    pids=()
-}
-cleanup() {
-    stop_servers
-    rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-# A program in the foreground would put the traps off until it ends.
-foreground() {
-    "$@" &
-    pids+=($!)
-    wait $!
-}
-
-port_is_free() {
-    ! grep -qsi "$(printf ':%04X [0-9A-F]*:0000 0A' "$1")" \
-        /proc/net/tcp /proc/net/tcp6
-}
-# Below the range that the kernel hands out itself.
-free_port() {
-    local port
-    while :; do
-        port=$((12000 + (RANDOM * 32768 + RANDOM) % 20000))
-        port_is_free "$port" && break
-    done
-    echo "$port"
-}
-
-answers() { # client port
-    curl -sf --max-time 2 "http://127.0.0.1:$1/health" | grep -q '"true"'
-}
-
-# start KIND BINARY N: N members; $urls are their client URLs.
-start() {
-    local kind=$1 binary=$2 n=$3 i deadline initial=
-    local client=() peer=()
-    urls=
-    rm -rf "${work:?}/$kind"*
-    for ((i = 1; i <= n; i++)); do
-        client[i]=$(free_port)
-        peer[i]=$(free_port)
-        initial+=,m$i=http://127.0.0.1:${peer[i]}
-        urls+=,http://127.0.0.1:${client[i]}
-    done
-    urls=${urls#,}
-    for ((i = 1; i <= n; i++)); do
-        "$binary" --name "m$i" --data-dir "$work/$kind$n.$i" \
-            --listen-client-urls "http://127.0.0.1:${client[i]}" \
-            --advertise-client-urls "http://127.0.0.1:${client[i]}" \
-            --listen-peer-urls "http://127.0.0.1:${peer[i]}" \
-            --initial-advertise-peer-urls "http://127.0.0.1:${peer[i]}" \
-            --initial-cluster "${initial#,}" --initial-cluster-token "diff$n" \
-            --log-level error --unsafe-no-fsync \
-            >"$work/$kind$n.$i.log" 2>&1 </dev/null &
-        pids+=($!)
-    done
-    deadline=$((SECONDS + 60))
-    for ((i = 1; i <= n; i++)); do
-        until answers "${client[i]}"; do
-            if [ $SECONDS -gt $deadline ]; then
-                echo "diff: $kind, member $i does not answer"
-                tail -n 20 "$work/$kind$n.$i.log"
-                exit 1
-            fi
-            sleep 0.05
-        done
-    done
-}
+# shellcheck source=tests/servers.bash
+. "$top/tests/servers.bash"
 
 # compare N RUNS SEED [OPTION...]: fresh servers, and the runs.
 compare() {
@@ -97,8 +22,8 @@ compare() {
     etcd=$urls
     start cofre "$BUILD/cofre" "$n"
     foreground "${DIFF:-$BUILD/diff}" --etcd "$etcd" --cofre "$urls" \
-        --runs "$count" --seed "$first" "$@" > >(tee "$work/out") 2>&1 ||
-        status=$?
+        --runs "$count" --seed "$first" "$@" >"$work/out" 2>&1 || status=$?
+    cat "$work/out"
     if [ $status -gt 1 ]; then
         grep -hm1 -A9 'panic' "$work"/*.log || tail -n 5 "$work"/*.log
     fi
@@ -106,7 +31,6 @@ compare() {
     return $status
 }
 
-: "${ETCD:=$("$top/deploy/peers.sh" etcd)}"
 if [ -z "$ETCD" ]; then
     echo "diff: SKIPPED: there is no etcd here and none could be built"
     exit 0

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What the API promises, one node: build/conformance/* against cofre, and
+# against an etcd where there is one, so that the tests are right.
+#   tests/conformance/conformance.sh
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+BUILD=${BUILD:-$top/build}
+# shellcheck source=tests/servers.bash
+. "$top/tests/servers.bash"
+
+passed=0 failed=0
+# run KIND BINARY
+run() {
+    local status=0
+    start "$1" "$2" 1
+    echo "-- $1"
+    foreground "$BUILD/conformance/watch" "$urls" "${started[0]}" \
+        >"$work/out" 2>&1 || status=$?
+    cat "$work/out"
+    if [[ $(tail -n 1 "$work/out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+    then
+        passed=$((passed + BASH_REMATCH[1]))
+        failed=$((failed + BASH_REMATCH[2]))
+    else
+        failed=$((failed + 1))
+        tail -n 5 "$work"/*.log
+    fi
+    stop_servers
+}
+
+if [ -n "$ETCD" ]; then
+    run etcd "$ETCD"
+else
+    echo "conformance: no etcd here: cofre alone"
+fi
+run cofre "$BUILD/cofre"
+echo "conformance: $passed passed, $failed failed"
+[ $failed = 0 ]
