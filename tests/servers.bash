@@ -47,7 +47,7 @@ answers() { # client port
 start() {
     local kind=$1 binary=$2 n=$3 i deadline initial=
     local client=() peer=()
-    urls= started=()
+    urls='' started=()
     rm -rf "${work:?}/$kind"*
     for ((i = 1; i <= n; i++)); do
         client[i]=$(free_port)
