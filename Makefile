@@ -190,8 +190,10 @@ diff: all $(BUILD)/diff
 # Conformance: watches in numbers, under slow readers and compaction; the same against an etcd, so that the test is right.
 $(BUILD)/conformance/%: $(BUILD)/rel/tests/conformance/%.o $(call archives,rel,grpc proto)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
-conformance: all $(BUILD)/conformance/watch
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/conformance/table: $(patsubst %,$(BUILD)/rel/tests/diff/%.o,side message rules)
+$(BUILD)/rel/tests/conformance/table.o: CPPFLAGS += -I.
+conformance: all $(BUILD)/conformance/watch $(BUILD)/conformance/table
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 clean:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the API promises, one node: build/conformance/* against cofre, and
-# against an etcd where there is one, so that the tests are right.
+# What the API promises: build/conformance/* against cofre, and against an
+# etcd where there is one, so that the tests are right.
 #   tests/conformance/conformance.sh
 set -euo pipefail
 
@@ -11,12 +11,9 @@ BUILD=${BUILD:-$top/build}
 . "$top/tests/servers.bash"
 
 passed=0 failed=0
-# run KIND BINARY
+# run PROGRAM ARG...: its last line is "N passed, M failed".
 run() {
-    start "$1" "$2" 1
-    echo "-- $1"
-    foreground "$BUILD/conformance/watch" "$urls" "${started[0]}" \
-        >"$work/out" 2>&1 || true
+    foreground "$BUILD/conformance/$1" "${@:2}" >"$work/out" 2>&1 || true
     cat "$work/out"
     if [[ $(tail -n 1 "$work/out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
     then
@@ -26,14 +23,26 @@ run() {
         failed=$((failed + 1))
         tail -n 5 "$work"/*.log
     fi
+}
+
+# on KIND BINARY: everything on one node, the table on three as well.
+on() {
+    start "$1" "$2" 1
+    echo "-- $1, one node"
+    run table "$urls"
+    run watch "$urls" "${started[0]}"
+    stop_servers
+    start "$1" "$2" 3
+    echo "-- $1, three nodes"
+    run table "$urls"
     stop_servers
 }
 
 if [ -n "$ETCD" ]; then
-    run etcd "$ETCD"
+    on etcd "$ETCD"
 else
     echo "conformance: no etcd here: cofre alone"
 fi
-run cofre "$BUILD/cofre"
+on cofre "$BUILD/cofre"
 echo "conformance: $passed passed, $failed failed"
 [ $failed = 0 ]

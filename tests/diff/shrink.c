@@ -40,15 +40,6 @@ static void both(void *(*work)(void *), void *a, void *b)
     pthread_join(other, NULL);
 }
 
-void side_drop_results(struct side *s)
-{
-    for (int i = 0; s->results && i < STEPS_MAX; i++) {
-        free(s->results[i]);
-    }
-    free(s->results);
-    s->results = NULL;
-}
-
 static void begin(struct side *s, const struct run *r)
 {
     side_drop_results(s);

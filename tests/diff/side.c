@@ -33,6 +33,15 @@ void side_open(struct side *s, const char *name, const char *urls)
     free(list);
 }
 
+void side_drop_results(struct side *s)
+{
+    for (int i = 0; s->results && i < STEPS_MAX; i++) {
+        free(s->results[i]);
+    }
+    free(s->results);
+    s->results = NULL;
+}
+
 void side_close(struct side *s)
 {
     side_drop_results(s);
