@@ -113,11 +113,22 @@ static bool parse(int argc, char **argv, struct options *o)
     return o->steps || (o->etcd && o->cofre);
 }
 
+/* How many answers were no errors: a run of refusals alone proves little. */
+static uint64_t count_ok(const struct side *s, const struct run *r)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < r->count; i++) {
+        n += s->results && s->results[i] && strstr(s->results[i], "  OK\n");
+    }
+    return n;
+}
+
 /* 0: all equal; 1: differences; 2: lost. */
 static int compare(struct pair *p, const struct options *o)
 {
     struct run *r = mem_alloc(sizeof *r);
     uint64_t calls = 0, failed = 0, passed = 0, found = 0;
+    uint64_t answered = 0;
     bool lost = false;
     for (uint64_t i = 0;
          i < o->runs && failed < FINDINGS_MAX && !lost && !(o->spoil && found);
@@ -125,6 +136,7 @@ static int compare(struct pair *p, const struct options *o)
         gen_run(r, o->seed + i, p->a.member_count);
         int at = pair_run(p, r);
         calls += (uint64_t)r->calls;
+        answered += count_ok(&p->a, r);
         bool differs = at >= 0;
         lost = p->a.is_lost || p->b.is_lost;
         if (differs && !lost) {
@@ -150,9 +162,11 @@ static int compare(struct pair *p, const struct options *o)
         found += at >= 0;
         arena_release(&r->arena);
     }
-    printf("%d node(s): %llu calls each side, %llu passed, %llu failed\n",
+    printf("%d node(s): %llu calls each side, %llu answered OK, %llu passed, "
+           "%llu failed\n",
            p->a.member_count, (unsigned long long)calls,
-           (unsigned long long)passed, (unsigned long long)failed);
+           (unsigned long long)answered, (unsigned long long)passed,
+           (unsigned long long)failed);
     free(r);
     return lost ? 2 : failed || (o->spoil && !found);
 }
