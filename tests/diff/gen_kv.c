@@ -170,6 +170,10 @@ static Pb__Compare *make_compare(struct gen *g)
     case 4:
         c->target_union_case = PB__COMPARE__TARGET_UNION_LEASE;
         c->lease = gen_lease(g);
+        if (c->lease >= MARK_LEASE) { /* drawn ids have no order */
+            c->result = c->result % 2 ? PB__COMPARE__COMPARE_RESULT__NOT_EQUAL
+                                      : PB__COMPARE__COMPARE_RESULT__EQUAL;
+        }
         break;
     default:
         break;
@@ -183,8 +187,7 @@ static Pb__RequestOp *make_op(struct gen *g, int depth, bool reads)
 {
     Pb__RequestOp *op = GEN_NEW(g, Pb__RequestOp, PB__REQUEST_OP__INIT);
     bool distinct = gen_chance(g, 88);
-    /* In a nested one, after a sibling has deleted the key, it ends an
-     * etcd, again at each restart. */
+    /* See keep_apart(): a sibling of a nested one may delete as well. */
     bool may_ignore = g->nesting <= 1;
     uint64_t dice = gen_below(g, 100);
     if (reads || dice < 30) {
@@ -213,6 +216,24 @@ static Pb__RequestOp *make_op(struct gen *g, int depth, bool reads)
     return op;
 }
 
+/* A put that is to keep what a delete of the same list took away ends an
+ * etcd, again at each restart. */
+static void keep_apart(Pb__RequestOp **ops, size_t n)
+{
+    bool deletes = false;
+    for (size_t i = 0; i < n; i++) {
+        deletes |= ops[i]->request_case ==
+                       PB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE ||
+                   ops[i]->request_case == PB__REQUEST_OP__REQUEST_REQUEST_TXN;
+    }
+    for (size_t i = 0; i < n && deletes; i++) {
+        if (ops[i]->request_case == PB__REQUEST_OP__REQUEST_REQUEST_PUT) {
+            ops[i]->request_put->ignore_value = false;
+            ops[i]->request_put->ignore_lease = false;
+        }
+    }
+}
+
 static size_t make_ops(struct gen *g, int depth, bool reads, size_t n,
                        Pb__RequestOp ***ret_ops)
 {
@@ -220,6 +241,7 @@ static size_t make_ops(struct gen *g, int depth, bool reads, size_t n,
     for (size_t i = 0; i < n; i++) {
         (*ret_ops)[i] = make_op(g, depth, reads);
     }
+    keep_apart(*ret_ops, n);
     return n;
 }
 
