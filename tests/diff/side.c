@@ -21,7 +21,9 @@ void side_open(struct side *s, const char *name, const char *urls)
     arena_init(&s->scratch);
     while ((text = strtok_r(rest, ",", &rest)) &&
            s->member_count < MEMBERS_MAX) {
-        struct member *m = &s->members[s->member_count++];
+        struct member *m = &s->members[s->member_count];
+        s->roles[s->member_count] = s->member_count;
+        s->member_count++;
         struct url url;
         snprintf(m->url, sizeof m->url, "%s", text);
         if (url_parse(text, &url) != 0) {
@@ -178,13 +180,15 @@ ProtobufCMessage *side_request(struct side *s, const ProtobufCMessage *m)
 
 /* ---- the state of a cluster ---- */
 
+/* The old leader takes the new one's role: what stays connected to it then
+ * has the same role on both sides. */
 static void take_roles(struct side *s, int leader)
 {
-    int n = 0;
-    s->roles[n++] = leader;
     for (int i = 0; i < s->member_count; i++) {
-        if (i != leader) {
-            s->roles[n++] = i;
+        if (s->roles[i] == leader) {
+            s->roles[i] = s->roles[0];
+            s->roles[0] = leader;
+            return;
         }
     }
 }
