@@ -1,7 +1,7 @@
 # make         build/cofre and build/cofrectl: static, stripped, with unstripped copies beside them
 # make deps    install or build what is missing (run by itself when something is)
 # make up      three nodes, in containers or, without a Docker engine, as processes; make down undoes it
-# make test    every test;  make lint, make unit, make sim, make e2e, make bench: parts of it and more
+# make test    every test;  make lint, make unit, make sim, make diff, make conformance, make e2e, make bench: parts
 
 BUILD ?= build
 V ?= $(shell cat VERSION)
@@ -56,7 +56,7 @@ GEN_C := $(GEN_H:.h=.c)
 # closure(m): m and all it may use (order is no matter: archives are linked as a group)
 closure = $(sort $(1) $(foreach m,$(1),$(call closure,$(USES_$(m)))))
 
-.PHONY: all deps up down clean-data test lint unit sim sim-bugs fuzz tsan e2e bench test-k8s layers clean help
+.PHONY: all deps up down clean-data test lint unit sim sim-bugs fuzz tsan e2e diff conformance bench test-k8s layers clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/cofre $(BUILD)/cofrectl
@@ -177,6 +177,24 @@ $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -lnghttp2 -o $@
 bench: all $(addprefix $(BUILD)/bench/,floor body load free_port)
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(BENCH)
+
+# The differential run: make diff RUNS=n SEED=first; the same calls to an etcd and to ours, and every answer compared.
+DIFF_C := $(wildcard tests/diff/*.c)
+$(BUILD)/diff: $(patsubst %.c,$(BUILD)/rel/%.o,$(DIFF_C)) $(call archives,rel,grpc proto)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/diff.san: $(patsubst %.c,$(BUILD)/san/%.o,$(DIFF_C)) $(call archives,san,grpc proto)
+	$(CC) $(CFLAGS_san) $(LDFLAGS_san) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+diff: all $(BUILD)/diff
+	@BUILD=$(abspath $(BUILD)) tests/diff/diff.sh $(RUNS) $(SEED)
+
+# Conformance: watches in numbers, under slow readers and compaction; the same against an etcd, so that the test is right.
+$(BUILD)/conformance/%: $(BUILD)/rel/tests/conformance/%.o $(call archives,rel,grpc proto)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+$(BUILD)/conformance/table: $(patsubst %,$(BUILD)/rel/tests/diff/%.o,side message rules)
+$(BUILD)/rel/tests/conformance/table.o: CPPFLAGS += -I.
+conformance: all $(BUILD)/conformance/watch $(BUILD)/conformance/table
+	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh
 
 clean:
 	rm -rf $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/gen $(BUILD)/cofre* 

@@ -20,8 +20,9 @@ suite() {
     if [[ $count =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]}
     fi
-    # A suite that broke off, or ran nothing, has failed.
-    if [[ $f == 0 ]] && { [[ $status != 0 ]] || [[ $p == 0 ]]; }; then
+    # A suite that broke off, or ran nothing without saying why, has failed.
+    if [[ $f == 0 ]] && { [[ $status != 0 ]] ||
+        { [[ $p == 0 ]] && ! grep -q "^$name: SKIPPED: " "$log"; }; }; then
         f=1
     fi
     passed=$((passed + p)) failed=$((failed + f))
@@ -40,8 +41,12 @@ suite lint deploy/lint.sh
 suite unit make -s unit
 suite sim make -s sim
 if [[ -x $BUILD/cofre && -x $BUILD/cofrectl ]]; then
+    suite diff make -s diff RUNS=250
+    suite conformance make -s conformance
     suite e2e deploy/e2e.sh
 else
+    suite diff false
+    suite conformance false
     suite e2e false
 fi
 echo

@@ -37,16 +37,16 @@ void api_health_watch(struct grpc_call *call, struct slice message)
     }
 }
 
+/* A map's entry has its key on the wire also where that is empty: what
+ * generated code, which knows no maps, would leave out. */
 void api_health_list(struct grpc_call *call, struct slice message)
 {
-    Pbh__HealthCheckResponse status;
-    fill(&status, true);
-    Pbh__HealthListResponse__StatusesEntry entry =
-        PBH__HEALTH_LIST_RESPONSE__STATUSES_ENTRY__INIT;
-    entry.value = &status;
-    Pbh__HealthListResponse__StatusesEntry *entries[] = {&entry};
-    Pbh__HealthListResponse r = PBH__HEALTH_LIST_RESPONSE__INIT;
-    r.statuses = entries;
-    r.n_statuses = 1;
-    grpc_reply(call, &r.base);
+    static const uint8_t serving[] = {
+        0x0a, 6, /* statuses, one entry */
+        0x0a, 0, /* key: "" */
+        0x12, 2, /* value */
+        0x08, PBH__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING,
+    };
+    grpc_send_bytes(call, slice_of(serving, sizeof serving), NULL);
+    grpc_finish(call, GRPC_OK, NULL);
 }

@@ -245,7 +245,9 @@ static void health(void **state)
     call_end(&c);
     call_init(&c, "/grpc.health.v1.Health/List");
     call_message(&c, (struct slice){NULL, 0});
-    assert_true(slice_eq_str(call_sent(&c, 0), "\x0a\x04\x12\x02\x08\x01"));
+    /* The entry of a map has its key also where that is empty. */
+    static const uint8_t list[] = {0x0a, 6, 0x0a, 0, 0x12, 2, 0x08, 1};
+    assert_true(slice_eq(call_sent(&c, 0), slice_of(list, sizeof list)));
     call_end(&c);
 }
 

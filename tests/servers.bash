@@ -1,0 +1,84 @@
+# For scripts that start an etcd and a cofre to talk to: fresh servers on free
+# ports, in a folder of their own, gone with the script. The script has set
+# $top and $BUILD. $ETCD is "" where there is none and none can be built.
+shm=/dev/shm
+[ -w "$shm" ] || shm=
+work=$(mktemp -d ${shm:+-p "$shm"})
+pids=()
+
+stop_servers() {
+    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    pids=()
+}
+cleanup() {
+    stop_servers
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+# A program in the foreground would put the traps off until it ends.
+foreground() {
+    "$@" &
+    pids+=($!)
+    wait $!
+}
+
+port_is_free() {
+    ! grep -qsi "$(printf ':%04X [0-9A-F]*:0000 0A' "$1")" \
+        /proc/net/tcp /proc/net/tcp6
+}
+# Below the range that the kernel hands out itself.
+free_port() {
+    local port
+    while :; do
+        port=$((12000 + (RANDOM * 32768 + RANDOM) % 20000))
+        port_is_free "$port" && break
+    done
+    echo "$port"
+}
+
+answers() { # client port
+    curl -sf --max-time 2 "http://127.0.0.1:$1/health" | grep -q '"true"'
+}
+
+# start KIND BINARY N: N members; $urls are their client URLs, $started their
+# process ids.
+start() {
+    local kind=$1 binary=$2 n=$3 i deadline initial=
+    local client=() peer=()
+    urls='' started=()
+    rm -rf "${work:?}/$kind"*
+    for ((i = 1; i <= n; i++)); do
+        client[i]=$(free_port)
+        peer[i]=$(free_port)
+        initial+=,m$i=http://127.0.0.1:${peer[i]}
+        urls+=,http://127.0.0.1:${client[i]}
+    done
+    urls=${urls#,}
+    for ((i = 1; i <= n; i++)); do
+        "$binary" --name "m$i" --data-dir "$work/$kind$n.$i" \
+            --listen-client-urls "http://127.0.0.1:${client[i]}" \
+            --advertise-client-urls "http://127.0.0.1:${client[i]}" \
+            --listen-peer-urls "http://127.0.0.1:${peer[i]}" \
+            --initial-advertise-peer-urls "http://127.0.0.1:${peer[i]}" \
+            --initial-cluster "${initial#,}" --initial-cluster-token "test$n" \
+            --log-level error --unsafe-no-fsync \
+            >"$work/$kind$n.$i.log" 2>&1 </dev/null &
+        pids+=($!)
+        started+=($!)
+    done
+    deadline=$((SECONDS + 60))
+    for ((i = 1; i <= n; i++)); do
+        until answers "${client[i]}"; do
+            if [ $SECONDS -gt $deadline ]; then
+                echo "$kind, member $i does not answer"
+                tail -n 20 "$work/$kind$n.$i.log"
+                exit 1
+            fi
+            sleep 0.05
+        done
+    done
+}
+
+: "${ETCD:=$("$top/deploy/peers.sh" etcd)}"
