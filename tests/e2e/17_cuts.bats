@@ -174,7 +174,8 @@ hashes_agree() {
     local lead other
     lead=$(leader_by 1)
     other=$((lead % 3 + 1))
-    writer_start 1 2 3
+    # A client of the one that is cut off would wait with it.
+    writer_start "$other" $((other % 3 + 1))
     writes_go_on
     # The others' words to it are lost, its own arrive.
     cut_way "$other" "$lead"
@@ -191,7 +192,8 @@ hashes_agree() {
     local lead other
     lead=$(leader_by 1)
     other=$((lead % 3 + 1))
-    writer_start 1 2 3
+    # A client of the one that is cut off would wait with it.
+    writer_start "$other" $((other % 3 + 1))
     writes_go_on
     cut_way "$lead" "$other"
     cut_way "$lead" $((other % 3 + 1))
