@@ -49,7 +49,7 @@ int version_parse(const char *text, struct version_number *ret)
     return 0;
 }
 
-static bool is_less(struct version_number a, struct version_number b)
+bool version_is_less(struct version_number a, struct version_number b)
 {
     return a.major < b.major || (a.major == b.major && a.minor < b.minor);
 }
@@ -66,7 +66,7 @@ bool version_decide(struct version_number least, bool all_known,
         return true;
     }
     return all_known && version_parse(current, &now) == 0 &&
-           is_less(now, least);
+           version_is_less(now, least);
 }
 
 static void decide(struct node_cluster_version *v)
@@ -109,7 +109,7 @@ static void answered(void *ctx, int err, int status, const char *cluster_id,
     a->exchange = NULL;
     if (err || status != 200 || read_version(body, &theirs)) {
         v->all_known = false;
-    } else if (is_less(theirs, v->least)) {
+    } else if (version_is_less(theirs, v->least)) {
         v->least = theirs;
     }
     if (--v->waiting == 0) {

@@ -170,6 +170,8 @@ const struct flag *flag_find(const char *name, size_t size);
 /* Parses `value` into the struct; ERR_INVALID with Go's words in `why`. */
 int flag_set(struct config *c, const struct flag *f, const char *value,
              struct buf *why);
+/* The words that Go takes for a truth value; ERR_INVALID. */
+int flag_parse_bool(struct slice word, bool *ret);
 void flag_print_usage(int fd);
 void flag_print_help(int fd);
 

@@ -65,22 +65,6 @@ static int find(struct slice name, uint32_t *ret_bits, bool *ret_is_stage)
     return ERR_NOT_FOUND;
 }
 
-static int truth(struct slice word, bool *ret_on)
-{
-    static const char *const words[2][6] = {
-        {"0", "f", "F", "false", "FALSE", "False"},
-        {"1", "t", "T", "true", "TRUE", "True"}};
-    for (int on = 0; on < 2; on++) {
-        for (int i = 0; i < 6; i++) {
-            if (slice_eq_str(word, words[on][i])) {
-                *ret_on = on;
-                return 0;
-            }
-        }
-    }
-    return ERR_INVALID;
-}
-
 static struct slice trim(const char *from, const char *to)
 {
     while (from < to && *from == ' ') {
@@ -111,7 +95,7 @@ static int set_one(struct settings *s, const char *from, const char *to,
                    (const char *)name.data);
         return ERR_INVALID;
     }
-    if (truth(word, &on)) {
+    if (flag_parse_bool(word, &on)) {
         buf_printf(why,
                    "invalid value of %.*s=%.*s, err: strconv.ParseBool: "
                    "parsing \"%.*s\": invalid syntax",

@@ -16,21 +16,29 @@ const struct flag *flag_find(const char *name, size_t size)
     return NULL;
 }
 
-static int set_bool(bool *to, const char *value, struct buf *why)
+int flag_parse_bool(struct slice word, bool *ret)
 {
     static const char *const words[2][6] = {
         {"0", "f", "F", "false", "FALSE", "False"},
         {"1", "t", "T", "true", "TRUE", "True"}};
     for (int truth = 0; truth < 2; truth++) {
         for (int i = 0; i < 6; i++) {
-            if (strcmp(value, words[truth][i]) == 0) {
-                *to = truth;
+            if (slice_eq_str(word, words[truth][i])) {
+                *ret = truth;
                 return 0;
             }
         }
     }
-    buf_append_str(why, "parse error");
     return ERR_INVALID;
+}
+
+static int set_bool(bool *to, const char *value, struct buf *why)
+{
+    int err = flag_parse_bool(slice_str(value), to);
+    if (err) {
+        buf_append_str(why, "parse error");
+    }
+    return err;
 }
 
 static int set_uint(uint64_t *to, const char *value, uint64_t max,

@@ -164,6 +164,7 @@ void node_version_stop(struct node *n);
 void node_version_leader(struct node *n); /* this member became leader */
 /* "3.7.1" -> major and minor; ERR_INVALID. NULL is invalid. */
 int version_parse(const char *text, struct version_number *ret);
+bool version_is_less(struct version_number a, struct version_number b);
 /* From the least version of those that answered, whether all did, and the
  * present cluster version (NULL: none yet): is one to be set, and which. */
 bool version_decide(struct version_number least, bool all_known,

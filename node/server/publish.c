@@ -133,8 +133,7 @@ static void check_not_ahead(const struct node *n, const char *version)
     struct version_number own, cluster;
     version_parse(SERVER_API_VERSION, &own);
     if (version_parse(version, &cluster) == 0 &&
-        (cluster.major > own.major ||
-         (cluster.major == own.major && cluster.minor > own.minor))) {
+        version_is_less(own, cluster)) {
         log_fatal("invalid downgrade; server version is lower than determined "
                   "cluster version",
                   LOG_ID("local-member-id", n->id),
