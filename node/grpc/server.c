@@ -199,6 +199,8 @@ struct grpc_server *grpc_server_new(struct loop *l,
 void grpc_server_accept(struct grpc_server *s, struct conn *c)
 {
     if (s->is_stopping) {
+        /* Who handed it over has forgotten it and must not be told. */
+        conn_set_handler(c, NULL, NULL);
         conn_close(c, false);
         return;
     }

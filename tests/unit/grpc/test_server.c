@@ -333,6 +333,33 @@ static void stops_gracefully(void **state)
     assert_int_equal(f->ended, 2);
 }
 
+static void told_closed(void *ctx, int err)
+{
+    *(bool *)ctx = true;
+}
+
+static void ignore_data(void *ctx, struct slice data)
+{
+}
+
+/* A client that connects in the last moment is hung up on, and who looked at
+ * its first bytes hears no more of it. */
+static void hangs_up_on_late_ones(void **state)
+{
+    static const struct conn_handler handler = {.on_data = ignore_data,
+                                                .on_closed = told_closed};
+    struct fixture *f = *state;
+    struct conn *a, *b;
+    bool looker_told = false, client_told = false;
+    assert_int_equal(conn_pair(f->loop, &a, &b), 0);
+    conn_set_handler(a, &handler, &looker_told);
+    conn_set_handler(b, &handler, &client_told);
+    grpc_server_stop(f->server, GRPC_UNAVAILABLE, "stopped", on_drained, f);
+    grpc_server_accept(f->server, a);
+    WAIT_FOR(f, client_told);
+    assert_false(looker_told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +377,7 @@ int main(void)
         TEST(client_trailers_are_ignored),
         TEST(silent_clients_are_dropped),
         TEST(stops_gracefully),
+        TEST(hangs_up_on_late_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
