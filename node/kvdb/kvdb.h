@@ -48,6 +48,7 @@ struct kvdb_stage;
 struct kvdb_config {
     const char *path; /* of the file; its lock file stands beside it */
     bool no_fsync;
+    bool no_thread;            /* kvdb_run() does the store thread's work */
     void (*notify)(void *ctx); /* store thread: a job is done, call
                                   kvdb_poll() on the loop */
     void (*fatal)(void *ctx, int err, const char *text); /* store thread */
@@ -111,6 +112,13 @@ void kvdb_submit(struct kvdb *db, struct kvdb_job *job);
 void kvdb_poll(struct kvdb *db);
 /* Loop thread: waits until every submitted job is done, polling. */
 void kvdb_drain(struct kvdb *db);
+
+/* With no_thread: runs one step of the first job; false when there is none.
+ * For the simulator. */
+bool kvdb_run(struct kvdb *db);
+/* From now on no step is run: every job is done with ERR_CANCELED, as a
+ * crash would end it. What was committed stays. */
+void kvdb_cancel(struct kvdb *db);
 
 struct kvdb_stats {
     uint64_t file_bytes; /* as of the last commit that the loop saw */

@@ -253,6 +253,7 @@ int kvdb_open(const struct kvdb_config *config, struct kvdb **ret_db)
     db->path = mem_strdup(config->path);
     db->lock_fd = -1;
     db->no_fsync = config->no_fsync;
+    db->no_thread = config->no_thread;
     db->notify = config->notify;
     db->fatal = config->fatal;
     db->ctx = config->ctx;

@@ -22,6 +22,7 @@ struct kvdb {
     char *path;
     MDB_env *env; /* store thread's; the loop has its reader's */
     bool no_fsync;
+    bool no_thread;
     MDB_dbi dbi[KVDB_TABLE_COUNT];
     int lock_fd; /* flock: one process at a time */
 

@@ -111,11 +111,12 @@ static void hand_back(struct kvdb *db, struct kvdb_job *job, int err)
     mailbox_post(&db->outbox, &job->letter);
 }
 
-/* False when the box is closed and empty. */
+/* False when the box is closed and empty; with no_thread: when it is
+ * empty. */
 static bool take_letters(struct kvdb *db)
 {
-    struct letter *l =
-        db->first ? mailbox_take(&db->inbox) : mailbox_wait(&db->inbox);
+    struct letter *l = db->first || db->no_thread ? mailbox_take(&db->inbox)
+                                                  : mailbox_wait(&db->inbox);
     while (l) {
         struct letter *next = l->next;
         enqueue(db, l);
@@ -132,25 +133,37 @@ static int step(struct kvdb *db, struct kvdb_job *job)
     return job->reads ? step_read(db, job) : step_write(db, job);
 }
 
+bool kvdb_run(struct kvdb *db)
+{
+    if (!take_letters(db)) {
+        return false;
+    }
+    struct kvdb_job *job = job_of(dequeue(db));
+    if (atomic_load(&db->closing)) {
+        hand_back(db, job, ERR_CANCELED);
+        return true;
+    }
+    int err = step(db, job);
+    kvdb_reap(db); /* before the loop hears of it and may look */
+    if (err == ERR_AGAIN) {
+        enqueue(db, &job->letter);
+    } else {
+        hand_back(db, job, err);
+    }
+    if (db->notify) {
+        db->notify(db->ctx);
+    }
+    return true;
+}
+
+void kvdb_cancel(struct kvdb *db)
+{
+    atomic_store(&db->closing, true);
+}
+
 static void *store_main(void *arg)
 {
-    struct kvdb *db = arg;
-    while (take_letters(db)) {
-        struct kvdb_job *job = job_of(dequeue(db));
-        if (atomic_load(&db->closing)) {
-            hand_back(db, job, ERR_CANCELED);
-            continue;
-        }
-        int err = step(db, job);
-        kvdb_reap(db); /* before the loop hears of it and may look */
-        if (err == ERR_AGAIN) {
-            enqueue(db, &job->letter);
-        } else {
-            hand_back(db, job, err);
-        }
-        if (db->notify) {
-            db->notify(db->ctx);
-        }
+    while (kvdb_run(arg)) {
     }
     return NULL;
 }
@@ -159,6 +172,9 @@ int kvdb_store_start(struct kvdb *db)
 {
     mailbox_init(&db->inbox, NULL, NULL);
     mailbox_init(&db->outbox, NULL, NULL);
+    if (db->no_thread) {
+        return 0;
+    }
     sigset_t all;
     sigset_t old;
     sigfillset(&all);
@@ -190,9 +206,14 @@ static void finish_all(struct kvdb *db, struct letter *l)
 
 void kvdb_store_stop(struct kvdb *db)
 {
-    atomic_store(&db->closing, true);
+    kvdb_cancel(db);
     mailbox_close(&db->inbox);
-    pthread_join(db->thread, NULL);
+    if (db->no_thread) {
+        while (kvdb_run(db)) {
+        }
+    } else {
+        pthread_join(db->thread, NULL);
+    }
     /* `done` may submit: those jobs are not run either. */
     for (;;) {
         struct letter *l = mailbox_take(&db->outbox);
@@ -256,6 +277,11 @@ void kvdb_poll(struct kvdb *db)
 void kvdb_drain(struct kvdb *db)
 {
     while (db->job_count > 0) {
-        renew_and_finish(db, mailbox_wait(&db->outbox));
+        if (db->no_thread) {
+            kvdb_run(db);
+            kvdb_poll(db);
+        } else {
+            renew_and_finish(db, mailbox_wait(&db->outbox));
+        }
     }
 }

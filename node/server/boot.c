@@ -9,12 +9,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "base/endian.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "boot.h"
 #include "node.h"
-#include "proto/proto.h"
 
 enum {
     LOCK_WAIT_MS = 5000,
@@ -22,13 +20,6 @@ enum {
     LOG_POLL_US = 200,
     DISK_FULL_BYTES = 1 << 20, /* less free than this: full */
 };
-
-static int refuse(const char *what, const char *path, const char *why)
-{
-    log_error("bootstrap failed", LOG_STR("error", what), LOG_STR("path", path),
-              LOG_STR("what-to-do", why));
-    return ERR_INVALID;
-}
 
 static int make_folder(const char *path)
 {
@@ -38,8 +29,8 @@ static int make_folder(const char *path)
     }
     if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         if (access(path, R_OK | W_OK | X_OK) != 0) {
-            return refuse("cannot access data directory", path,
-                          "give this user read and write access to it");
+            return boot_refuse("cannot access data directory", path,
+                               "give this user read and write access to it");
         }
         return 0;
     }
@@ -52,11 +43,11 @@ static int make_folder(const char *path)
         }
         free(parent);
         return err || mkdir(path, 0700) != 0
-                   ? refuse("cannot access data directory", path,
-                            strerror(ENOENT))
+                   ? boot_refuse("cannot access data directory", path,
+                                 strerror(ENOENT))
                    : 0;
     }
-    return refuse("cannot access data directory", path, strerror(errno));
+    return boot_refuse("cannot access data directory", path, strerror(errno));
 }
 
 static int make_folders(struct node *n)
@@ -85,9 +76,9 @@ static int check_foreign(struct node *n)
     char *db = mem_printf("%s/snap/db", n->paths.member);
     int err = 0;
     if (access(db, F_OK) == 0) {
-        err = refuse("this data directory belongs to an etcd", db,
-                     "join with an empty directory, or restore a snapshot "
-                     "taken with etcdctl snapshot save");
+        err = boot_refuse("this data directory belongs to an etcd", db,
+                          "join with an empty directory, or restore a snapshot "
+                          "taken with etcdctl snapshot save");
     }
     free(db);
     return err;
@@ -195,16 +186,6 @@ static int check_self(const struct node *n, const struct members *ms,
     return 0;
 }
 
-static struct bytes *add_node_entry(const struct member *m)
-{
-    struct buf json = BUF_INIT(1 << 20);
-    member_to_json(m, true, &json);
-    struct bytes *data =
-        proto_conf_change(0, RAFT_CONF_ADD_NODE, m->id, buf_slice(&json));
-    buf_release(&json);
-    return data;
-}
-
 void boot_sync_log(struct wal *w)
 {
     uint64_t sequence = wal_submit(w, true);
@@ -213,31 +194,15 @@ void boot_sync_log(struct wal *w)
     }
 }
 
-/* Every member of a new cluster writes the same first entries. */
-static void write_first_entries(struct wal *w, const struct members *ms,
-                                struct boot_log *log)
-{
-    for (uint32_t i = 0; i < ms->count; i++) {
-        struct bytes *data = add_node_entry(&ms->list[i]);
-        wal_entry(w, 1, i + 1, RAFT_ENTRY_CONF_CHANGE, bytes_slice(data));
-        boot_log_append(log, 1, i + 1, RAFT_ENTRY_CONF_CHANGE,
-                        bytes_slice(data));
-        bytes_unref(data);
-    }
-    log->hard = (struct raft_hard_state){.term = 1, .commit = ms->count};
-    wal_hard_state(w, 1, 0, ms->count);
-    boot_sync_log(w);
-}
-
 static int create(struct node *n, struct boot_log *log)
 {
     const struct config *c = n->config;
     struct members ms;
     const char *why = NULL;
     if (access(n->paths.store, F_OK) == 0) {
-        return refuse("the store is here but its log is not", n->paths.wal,
-                      "put the log back (is --wal-dir right?), or start "
-                      "with an empty data directory");
+        return boot_refuse("the store is here but its log is not", n->paths.wal,
+                           "put the log back (is --wal-dir right?), or start "
+                           "with an empty data directory");
     }
     if (members_parse(c->initial_cluster, c->initial_cluster_token, &ms,
                       &why) != 0) {
@@ -266,11 +231,12 @@ static int create(struct node *n, struct boot_log *log)
         struct wal_identity who = {n->id, n->cluster_id};
         err = wal_create(&wc, &who, &n->wal);
         if (err) {
-            refuse("cannot create the log", n->paths.wal, wal_error_text());
+            boot_refuse("cannot create the log", n->paths.wal,
+                        wal_error_text());
         }
     }
     if (err == 0 && !joins) {
-        write_first_entries(n->wal, &ms, log);
+        boot_first_entries(n->wal, &ms, log);
     }
     members_release(&ms);
     return err;
@@ -295,71 +261,21 @@ static int reopen(struct node *n, struct boot_log *log)
         err = wal_open(&wc, &replay, &who, &n->wal);
     }
     if (err) {
-        return refuse("cannot open the log", n->paths.wal, wal_error_text());
+        return boot_refuse("cannot open the log", n->paths.wal,
+                           wal_error_text());
     }
     n->id = who.member_id;
     n->cluster_id = who.cluster_id;
     return 0;
 }
 
-/* The store remembers whose it is, so that a mix-up of folders shows. */
-int boot_check_identity(struct node *n)
-{
-    static const char key[] = "identity";
-    uint8_t own[16];
-    struct slice stored;
-    put_be64(own, n->id);
-    put_be64(own + 8, n->cluster_id);
-    int err = kvdb_get(n->db, KVDB_STATE, slice_str(key), &stored);
-    if (err == 0 && !slice_eq(stored, slice_of(own, sizeof own))) {
-        return refuse("the store belongs to another member or cluster than "
-                      "the log beside it",
-                      n->paths.store,
-                      "put back the folders that belong together");
-    }
-    if (err != 0) {
-        kvdb_stage_put(n->db, KVDB_STATE, slice_str(key),
-                       slice_of(own, sizeof own));
-    }
-    return 0;
-}
-
 static int start_replica(struct node *n, struct boot_log *log)
 {
-    const struct config *c = n->config;
-    struct raft_restore restore;
-    int err = boot_log_restore(log, n, &restore);
-    if (err) {
-        return refuse("log and store do not fit together", n->paths.wal,
-                      "restore this member from a snapshot, or remove it "
-                      "and add it again with an empty data directory");
-    }
-    uint64_t ticks = c->election_timeout_ms / c->heartbeat_interval_ms;
-    struct replica_config rc = {
-        .raft =
-            {
-                .id = n->id,
-                .election_ticks = (uint32_t)ticks,
-                .heartbeat_ticks = 1,
-                .pre_vote = c->pre_vote,
-                .check_quorum = true,
-                .message_bytes_max = 1 << 20,
-                .inflight_max = 512,
-                .uncommitted_bytes_max = NODE_UNCOMMITTED_BYTES_MAX,
-                .log_bytes_max = NODE_LOG_BYTES_MAX,
-                .seed = loop_now_ns(n->loop) ^ n->id,
-            },
-        .tick_ms = c->heartbeat_interval_ms,
-        .request_timeout_ms = 5000 + 2 * c->election_timeout_ms,
-    };
+    struct replica_config rc;
     struct replica_rim rim;
+    boot_replica_config(n, loop_now_ns(n->loop) ^ n->id, &rc);
     node_replica_rim(n, &rim);
-    err = replica_new(&rc, &restore, &rim, &n->replica);
-    if (err) {
-        return refuse("the log contradicts itself", n->paths.wal,
-                      "restore this member from a snapshot");
-    }
-    return 0;
+    return boot_replica(n, log, &rc, &rim);
 }
 
 int node_boot(struct node *n)

@@ -41,7 +41,22 @@ int boot_log_restore(struct boot_log *log, const struct node *n,
                      struct raft_restore *ret_restore);
 
 struct kvdb_config boot_kvdb_config(struct node *n);
+
+/* boot_replica.c */
+/* Logs what is wrong with what is at `path`, and what to do; ERR_INVALID. */
+int boot_refuse(const char *what, const char *path, const char *why);
+/* Every member of a new cluster writes the same: who the members are. */
+void boot_first_entries(struct wal *w, const struct members *ms,
+                        struct boot_log *log);
 int boot_check_identity(struct node *n);
+/* By the flags; `seed` is of the election jitter. */
+void boot_replica_config(const struct node *n, uint64_t seed,
+                         struct replica_config *ret);
+/* n->replica from the log and the open store. Logs what is wrong. */
+int boot_replica(struct node *n, struct boot_log *log,
+                 const struct replica_config *config,
+                 const struct replica_rim *rim);
+
 /* A new member asks the others whether it was here before: one that lost
  * its disk must not vote as if it had never voted. ERR_EXISTS. */
 int boot_check_lost(struct node *n, const struct members *ms);

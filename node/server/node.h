@@ -121,6 +121,11 @@ uint64_t node_next_request_id(struct node *n);
 /* boot.c: from folders and flags to an open log, store and replica. Logs
  * what is wrong; the process is to end with status 1 on failure. */
 int node_boot(struct node *n);
+/* boot_replica.c: when what was known to be committed is applied: a member
+ * that is alone leads at once, one that is out stops. */
+void node_begin(struct node *n);
+/* What was applied is flushed, and the log closed behind it. */
+void node_storage_close(struct node *n);
 /* store.c: opens store, lessor, members; again after an image came in. */
 int node_store_open(struct node *n);
 void node_store_close(struct node *n);

@@ -428,14 +428,7 @@ static void start_time(struct node *n)
     timer_start(n->tick, tick, tick);
     n->flush_timer = timer_new(n->loop, on_flush_timer, n);
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
-    struct raft_conf_state conf;
-    node_conf_of_members(n, &conf);
-    if (members_is_removed(&n->members, n->id)) {
-        node_removed_soon(n);
-    }
-    if (conf.voter_count == 1 && conf.voters[0] == n->id) {
-        raft_campaign(replica_raft(n->replica));
-    }
+    node_begin(n);
 }
 
 static int serve(struct node *n)
@@ -512,17 +505,8 @@ static void finish(struct node *n)
         peer_hub_free(n->peers);
         n->peers = NULL;
     }
-    if (n->mvcc && n->replica) {
-        node_flush(n);
-    }
-    node_store_close(n);
+    node_storage_close(n);
     node_corruption_free(n);
-    if (n->wal && n->replica) {
-        const struct raft_status *now = replica_status(n->replica);
-        wal_hard_state(n->wal, now->term, now->vote, now->commit);
-        wal_submit(n->wal, true);
-    }
-    wal_close(n->wal);
     log_info("closed etcd server", LOG_STR("name", n->config->name),
              LOG_STR("data-dir", n->config->data_dir));
 }

@@ -91,6 +91,8 @@ int wal_replay_segments(struct wal *w, const struct wal_replay *replay);
 
 /* The writer thread's body. */
 void *wal_writer_main(void *w);
+/* Writes the batches that were taken out of the box. */
+void wal_writer_turn(struct wal *w, struct letter *first);
 
 /* Loop thread: a batch is freed, or kept for later. */
 void wal_batch_free(struct wal_batch *b);

@@ -68,6 +68,15 @@ static struct wal *wal_new(const struct wal_config *config)
     return w;
 }
 
+void wal_run(struct wal *w)
+{
+    wal_post(w);
+    struct letter *first = mailbox_take(&w->inbox);
+    if (first) {
+        wal_writer_turn(w, first);
+    }
+}
+
 static void close_fd(int fd)
 {
     if (fd >= 0) {
@@ -80,7 +89,9 @@ void wal_close(struct wal *w)
     if (w == NULL) {
         return;
     }
-    if (w->running) {
+    if (w->config.no_thread) {
+        wal_run(w);
+    } else if (w->running) {
         wal_post(w);
         mailbox_close(&w->inbox);
         pthread_join(w->thread, NULL);
@@ -109,6 +120,9 @@ static int start(struct wal *w)
 {
     w->tail = w->writer.tail;
     atomic_store(&w->segment_count, w->writer.segments.count);
+    if (w->config.no_thread) {
+        return 0;
+    }
     /* Signals are the loop's: none may run on this thread. */
     sigset_t all, before;
     sigfillset(&all);

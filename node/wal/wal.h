@@ -28,7 +28,8 @@ struct wal_config {
     const char *dir;        /* created with mode 0700 when missing */
     uint64_t segment_bytes; /* 0: 64,000,000 */
     bool no_fsync;          /* --unsafe-no-fsync */
-    /* Both run on the writer thread. */
+    bool no_thread;         /* wal_run() does the writer's work */
+    /* Both run on the writer thread, or in wal_run(). */
     void (*notify)(void *ctx); /* wal_durable() has moved; may be NULL */
     /* Once; nothing becomes durable any more. ERR_IO or ERR_NO_SPACE, and
      * `text`, borrowed for the call, for the operator. */
@@ -110,6 +111,10 @@ uint64_t wal_durable(struct wal *w);
 /* Segments wholly below `index` (and below the last wal_snapshot) may go;
  * keeps at least the one in use. Done by the writer thread. */
 void wal_release(struct wal *w, uint64_t index);
+
+/* With no_thread: writes what was submitted, as the writer would when it
+ * finds all of it in its box. For the simulator. */
+void wal_run(struct wal *w);
 
 void wal_get_stats(struct wal *w, struct wal_stats *ret_stats);
 

@@ -293,18 +293,23 @@ static void process(struct wal *w, struct letter *first)
     flush(w, &g);
 }
 
+void wal_writer_turn(struct wal *w, struct letter *first)
+{
+    process(w, first);
+    if (!w->writer.failed) {
+        remove_released(w);
+    }
+    if (!w->writer.failed) {
+        prepare_ahead(w);
+    }
+}
+
 void *wal_writer_main(void *ctx)
 {
     struct wal *w = ctx;
     struct letter *first;
     while ((first = mailbox_wait(&w->inbox)) != NULL) {
-        process(w, first);
-        if (!w->writer.failed) {
-            remove_released(w);
-        }
-        if (!w->writer.failed) {
-            prepare_ahead(w);
-        }
+        wal_writer_turn(w, first);
     }
     return NULL;
 }
