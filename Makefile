@@ -44,6 +44,9 @@ CFLAGS_san := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undef
 LDFLAGS_san := -fsanitize=address,undefined
 CFLAGS_tsan := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 LDFLAGS_tsan := -fsanitize=thread
+# With the mistakes of base/bug.h, for the simulators alone.
+CFLAGS_bug := $(CFLAGS_rel) -DCOFRE_BUGS
+LDFLAGS_bug := $(LDFLAGS_rel)
 
 NODE_LIBS := -L$(BUILD)/deps/lib -lnghttp2 -lprotobuf-c -llmdb -lmicrohttpd -ljansson -lyaml -lz -lssl -lcrypto \
              -lcrypt -l:libuv_a.a -lpthread -lm -ldl -lrt
@@ -90,7 +93,7 @@ $(BUILD)/$(1)/lib$(m).a: $(patsubst %.c,$(BUILD)/$(1)/%.o,$(call sources,$(m)))
 $(BUILD)/$(1)/libproto.a: $(patsubst $(BUILD)/gen/%.c,$(BUILD)/$(1)/gen/%.o,$(GEN_C)) $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard node/proto/*.c))
 	@mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
 endef
-$(foreach f,rel san tsan,$(eval $(call flavour,$(f))))
+$(foreach f,rel san tsan bug,$(eval $(call flavour,$(f))))
 # llhttp: C sources of Debian's node-llhttp, compiled here for peer/
 LLHTTP := $(BUILD)/deps/lib/libllhttp.a
 
@@ -132,22 +135,25 @@ $(BUILD)/san/tests/unit/raft/test_scenario.o: CPPFLAGS += -DSCENARIO_DIR='"$(CUR
 unit: $(foreach m,$(UNIT_MODULES),$(UNIT_BIN_$(m)))
 	@deploy/run-unit.sh $^
 
-# The simulator: make sim RUNS=n SEED=first; sim-bugs shows that it finds what is put in on purpose.
-RUNS ?= 300
+# The simulators. raftsim: Raft cores alone; sim: whole members. make sim RUNS=n SEED=first; sim-bugs shows that they
+# find what is put in on purpose.
+RUNS ?= 2000
+RAFT_RUNS ?= 300
 SEED ?= 1
-SIM_C := $(wildcard tests/sim/*.c)
-SIM_BUGS := VOTE_TWICE OLD_TERM EARLY_ACK READ_ALONE
-$(BUILD)/sim: $(patsubst %.c,$(BUILD)/san/%.o,$(SIM_C)) $(call archives,san,raft)
-	$(CC) $(CFLAGS_san) $(LDFLAGS_san) $^ -o $@
-sim: $(BUILD)/sim
-	@$< --runs $(RUNS) --from $(SEED)
-$(BUILD)/sim-bug-%: $(SIM_C) $(wildcard tests/sim/*.h node/raft/*.[ch]) $(BUILD)/rel/libbase.a
-	$(CC) $(CPPFLAGS) -DRAFT_BUG=RAFT_BUG_$* $(CFLAGS_rel) $(WARN) $(SIM_C) $(wildcard node/raft/*.c) $(BUILD)/rel/libbase.a -o $@
-sim-bugs: $(SIM_BUGS:%=$(BUILD)/sim-bug-%)
-	@for bug in $(SIM_BUGS); do \
-		if $(BUILD)/sim-bug-$$bug --runs 500 --until-failure >$(BUILD)/sim-bug.log 2>&1; then \
-			echo "$$bug: not found in 500 seeds"; exit 1; \
-		else echo "$$bug: $$(tail -n2 $(BUILD)/sim-bug.log | head -n1)"; fi; done
+JOBS ?= $(shell nproc)
+SIM_SERVER := rim conf store boot_log boot_replica image_in image_out
+SIM_MODULES := proto net raft replica wal image kvdb mvcc lease watch apply peer
+define simulators
+$(BUILD)/raftsim.$(1): $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard tests/raftsim/*.c)) $(call archives,$(1),raft)
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$^ -o $$@
+$(BUILD)/sim.$(1): $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard tests/sim/*.c)) $(SIM_SERVER:%=$(BUILD)/$(1)/node/server/%.o) $(call archives,$(1),$(SIM_MODULES)) | $(LLHTTP)
+	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LLHTTP) $$(NODE_LIBS) -o $$@
+endef
+$(foreach f,rel san bug,$(eval $(call simulators,$(f))))
+sim: $(BUILD)/sim.rel $(BUILD)/sim.san $(BUILD)/raftsim.san
+	@deploy/sim.sh runs $(BUILD) $(RUNS) $(SEED) $(JOBS) $(RAFT_RUNS)
+sim-bugs: $(BUILD)/sim.bug $(BUILD)/raftsim.bug
+	@deploy/sim.sh bugs $(BUILD) $(JOBS)
 
 up: all
 	@BUILD=$(BUILD) deploy/up.sh up
@@ -199,4 +205,4 @@ conformance: all $(BUILD)/conformance/watch $(BUILD)/conformance/table
 clean:
 	rm -rf $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/gen $(BUILD)/cofre* 
 
--include $(shell find $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/rel $(BUILD)/san $(BUILD)/tsan $(BUILD)/bug -name '*.d' 2>/dev/null)

@@ -40,6 +40,7 @@ suite build build
 suite lint deploy/lint.sh
 suite unit make -s unit
 suite sim make -s sim
+suite sim-bugs make -s sim-bugs
 if [[ -x $BUILD/cofre && -x $BUILD/cofrectl ]]; then
     suite diff make -s diff RUNS=250
     suite conformance make -s conformance

@@ -1,4 +1,5 @@
 /* Put, DeleteRange, Compaction. */
+#include "base/bug.h"
 #include "base/err.h"
 #include "state.h"
 
@@ -77,7 +78,9 @@ int apply_do_put(struct apply *a, const struct proto_put *put, struct buf *body)
         return err;
     }
     if (old_lease && old_lease != lease) {
-        lease_detach(a->lessor, old_lease, put->key);
+        if (!HAS_BUG(LEASE_KEEPS_KEY)) {
+            lease_detach(a->lessor, old_lease, put->key);
+        }
     }
     if (lease) {
         /* Gone only where a kept lease was lost with an old image. */

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "private.h"
@@ -304,7 +305,8 @@ static void freeze(struct mvcc *m)
         .job = {.run = flush_run, .done = flush_done, .staged = true},
         .m = m,
         .step = {.tables = &m->tables, .delta = m->frozen},
-        .state = {m->applied_index, m->applied_term, m->revision},
+        .state = {m->applied_index + HAS_BUG(FLUSH_AHEAD), m->applied_term,
+                  m->revision},
     };
     kvdb_submit(m->db, &f->job);
 }

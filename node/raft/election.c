@@ -292,9 +292,10 @@ void raft_election_vote_requested(struct raft *r, const struct raft_message *m)
 {
     bool pre = m->type == RAFT_MSG_PRE_VOTE;
     bool free_vote = r->vote == m->from || (r->vote == 0 && r->leader == 0) ||
-                     (pre && m->term > r->term) || RAFT_HAS_BUG(VOTE_TWICE);
+                     (pre && m->term > r->term) || HAS_BUG(VOTE_TWICE);
     bool granted =
-        free_vote && raft_log_up_to_date(&r->log, m->index, m->log_term);
+        free_vote && (raft_log_up_to_date(&r->log, m->index, m->log_term) ||
+                      HAS_BUG(VOTE_FOR_OLDER));
     if (granted && !pre) {
         r->election_elapsed = 0;
         r->vote = m->from;

@@ -37,7 +37,8 @@ static void take_over(struct raft *r, const struct raft_snapshot_meta *s)
  * commit index is enough. */
 static bool wanted(struct raft *r, const struct raft_snapshot_meta *s)
 {
-    if (s->index <= r->log.commit || !raft_membership_valid(&s->conf) ||
+    if ((s->index <= r->log.commit && !HAS_BUG(IMAGE_OVER_NEWER)) ||
+        !raft_membership_valid(&s->conf) ||
         !raft_membership_has(&s->conf, r->config.id)) {
         return false;
     }
@@ -65,6 +66,11 @@ void raft_install_receive(struct raft *r, const struct raft_message *m)
         .index = r->log.commit,
     };
     raft_message_send_persisted(r, &answer);
+}
+
+uint64_t raft_incoming(const struct raft *r)
+{
+    return r->incoming.index;
 }
 
 void raft_report_snapshot(struct raft *r, uint64_t id, bool ok)

@@ -2,23 +2,10 @@
 #ifndef RAFT_INTERNAL_H
 #define RAFT_INTERNAL_H
 
+#include "base/bug.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "raft.h"
-
-/* Mistakes that the simulator must find (make sim-bugs). 0 in every product
- * build: the compiler drops the conditions. */
-#ifndef RAFT_BUG
-#define RAFT_BUG 0
-#endif
-enum raft_bug {
-    RAFT_BUG_NONE,
-    RAFT_BUG_VOTE_TWICE, /* votes again in a term it voted in */
-    RAFT_BUG_OLD_TERM,   /* commits an older term's entry by count */
-    RAFT_BUG_EARLY_ACK,  /* counts what is not durable yet */
-    RAFT_BUG_READ_ALONE, /* answers reads without asking the others */
-};
-#define RAFT_HAS_BUG(name) (RAFT_BUG == RAFT_BUG_##name)
 
 enum {
     RAFT_READS_MAX = 4096, /* requests waiting for a read index */

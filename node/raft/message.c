@@ -56,7 +56,7 @@ static bool merged(struct raft_messages *q, const struct raft_message *m)
 void raft_message_send_persisted(struct raft *r, const struct raft_message *m)
 {
     struct raft_messages *q = &r->out_persist[r->filling];
-    if (RAFT_HAS_BUG(EARLY_ACK)) {
+    if (HAS_BUG(EARLY_ACK)) {
         q = &r->out[r->filling];
     }
     if (!merged(q, m)) {

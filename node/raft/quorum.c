@@ -20,7 +20,7 @@ uint64_t raft_quorum_match(const struct raft *r)
     uint64_t values[RAFT_MEMBERS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < r->peer_count; i++) {
-        if (!r->peers[i].is_learner) {
+        if (!r->peers[i].is_learner || HAS_BUG(LEARNER_COUNTS)) {
             values[count++] = r->peers[i].match;
         }
     }

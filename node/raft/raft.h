@@ -278,6 +278,10 @@ void raft_set_snapshot(struct raft *r, const struct raft_snapshot_meta *meta);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret_status);
 
+/* Index of the snapshot that was taken from a leader and whose image is not
+ * in place yet; 0: none. */
+uint64_t raft_incoming(const struct raft *r);
+
 /* Leader only; fills up to `capacity`, returns how many there are (0 when
  * not leader), ids ascending. */
 uint32_t raft_get_progress(const struct raft *r, struct raft_progress *ret,

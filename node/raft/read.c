@@ -83,7 +83,7 @@ void raft_read_confirm(struct raft *r)
         return;
     }
     uint64_t confirmed =
-        RAFT_HAS_BUG(READ_ALONE) ? r->read_round : raft_quorum_read(r);
+        HAS_BUG(READ_ALONE) ? r->read_round : raft_quorum_read(r);
     uint32_t done = 0;
     while (done < r->read_count && r->reads[done].round != 0 &&
            r->reads[done].round <= confirmed) {
@@ -97,7 +97,8 @@ void raft_read_confirm(struct raft *r)
  * what an earlier leader has already acknowledged. */
 static bool ready_to_answer(const struct raft *r)
 {
-    return r->role == RAFT_LEADER && r->log.commit >= r->term_first_index;
+    return r->role == RAFT_LEADER &&
+           (r->log.commit >= r->term_first_index || HAS_BUG(READ_BEFORE_TERM));
 }
 
 bool raft_read_flushable(const struct raft *r)

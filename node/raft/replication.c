@@ -35,7 +35,7 @@ static void admit_conf_change(struct raft *r, struct raft_entry *e)
     if (e->type == RAFT_ENTRY_NORMAL) {
         return;
     }
-    if (r->conf_index > r->log.applied) {
+    if (r->conf_index > r->log.applied && !HAS_BUG(CONF_TWO)) {
         bytes_unref(e->data);
         /* The tag stays: so its proposer learns of it. */
         *e = (struct raft_entry){.term = e->term,
@@ -64,7 +64,7 @@ int raft_replication_propose(struct raft *r, struct raft_entry *entries,
         entries[i].data = NULL;
     }
     r->flush = true;
-    if (RAFT_HAS_BUG(EARLY_ACK)) {
+    if (HAS_BUG(EARLY_ACK)) {
         raft_progress_find(r, r->config.id)->match = raft_log_last(&r->log);
     }
     return 0;
@@ -206,7 +206,7 @@ void raft_replication_commit(struct raft *r)
     if (index <= r->log.commit || index > raft_log_last(&r->log)) {
         return;
     }
-    if (!raft_log_matches(&r->log, index, r->term) && !RAFT_HAS_BUG(OLD_TERM)) {
+    if (!raft_log_matches(&r->log, index, r->term) && !HAS_BUG(OLD_TERM)) {
         return;
     }
     raft_replication_commit_to(r, index);
@@ -237,7 +237,8 @@ static int merge(struct raft *r, struct raft_message *m)
     struct raft_log *l = &r->log;
     uint32_t i = 0;
     while (i < m->entry_count && m->entries[i].index <= raft_log_last(l) &&
-           raft_log_matches(l, m->entries[i].index, m->entries[i].term)) {
+           (raft_log_matches(l, m->entries[i].index, m->entries[i].term) ||
+            HAS_BUG(KEEP_CONFLICT))) {
         i++;
     }
     if (i == m->entry_count) {
@@ -291,7 +292,8 @@ int raft_replication_append(struct raft *r, struct raft_message *m)
         acknowledge(r, m->from, r->log.commit);
         return 0;
     }
-    if (!raft_log_matches(&r->log, m->index, m->log_term)) {
+    if (!raft_log_matches(&r->log, m->index, m->log_term) &&
+        !(HAS_BUG(APPEND_UNMATCHED) && m->index <= raft_log_last(&r->log))) {
         refuse(r, m);
         return 0;
     }

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "internal.h"
 
@@ -102,7 +103,8 @@ void replica_reads_serve(struct replica *r)
     list_each(link, next, &r->batches)
     {
         struct read_batch *b = batch_of(link);
-        if (b->index != 0 && b->index <= now.applied) {
+        if (b->index != 0 &&
+            (b->index <= now.applied || HAS_BUG(READ_UNAPPLIED))) {
             finish_all(&b->reads, 0);
             batch_free(b);
         }

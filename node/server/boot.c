@@ -194,6 +194,11 @@ void boot_sync_log(struct wal *w)
     }
 }
 
+static bool is_joining(const struct node *n)
+{
+    return strcmp(n->config->initial_cluster_state, "existing") == 0;
+}
+
 static int create(struct node *n, struct boot_log *log)
 {
     const struct config *c = n->config;
@@ -214,7 +219,7 @@ static int create(struct node *n, struct boot_log *log)
         return ERR_INVALID;
     }
     const struct member *self = find_self(n, &ms);
-    bool joins = strcmp(c->initial_cluster_state, "existing") == 0;
+    bool joins = is_joining(n);
     int err = check_self(n, &ms, self);
     if (err == 0 && joins) {
         err = boot_join(n, &ms, self);
@@ -244,6 +249,29 @@ static int create(struct node *n, struct boot_log *log)
 
 /* ---- a member with a past ---- */
 
+/* The first start of a new cluster was cut off after it had made the log. */
+static int write_again(struct node *n, struct boot_log *log)
+{
+    const struct config *c = n->config;
+    struct members ms;
+    const char *why = NULL;
+    int err =
+        members_parse(c->initial_cluster, c->initial_cluster_token, &ms, &why);
+    if (err == 0) {
+        const struct member *self = members_find(&ms, n->id);
+        err = self && ms.cluster_id == n->cluster_id ? 0 : ERR_MISMATCH;
+        if (err == 0) {
+            boot_first_entries(n->wal, &ms, log);
+        }
+        members_release(&ms);
+    }
+    return err == 0 ? 0
+                    : boot_refuse("the first start of this member was cut off",
+                                  n->paths.wal,
+                                  "start it with the flags of that start, or "
+                                  "with an empty data directory");
+}
+
 static int reopen(struct node *n, struct boot_log *log)
 {
     struct wal_config wc = wal_config_of(n);
@@ -266,7 +294,7 @@ static int reopen(struct node *n, struct boot_log *log)
     }
     n->id = who.member_id;
     n->cluster_id = who.cluster_id;
-    return 0;
+    return is_joining(n) || !boot_log_is_empty(log) ? 0 : write_again(n, log);
 }
 
 static int start_replica(struct node *n, struct boot_log *log)

@@ -21,6 +21,7 @@ struct boot_log {
     uint64_t flushed; /* index that the store had reached */
     uint64_t keep_entries;
     uint64_t keep_bytes;
+    bool begins_anew; /* the store is ahead of it: nothing of it counts */
 };
 
 /* The first byte of a snapshot record in the WAL says what it marks. */
@@ -35,6 +36,8 @@ void boot_log_release(struct boot_log *log);
 int boot_log_append(struct boot_log *log, uint64_t term, uint64_t index,
                     uint32_t type, struct slice data);
 void boot_log_replay(struct boot_log *log, struct wal_replay *ret_replay);
+/* It was created, and nothing was ever written to it. */
+bool boot_log_is_empty(const struct boot_log *log);
 /* What Raft starts from, given the store that is open. ERR_CORRUPT when
  * entries between the two are missing. Borrows from the log. */
 int boot_log_restore(struct boot_log *log, const struct node *n,

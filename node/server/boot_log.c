@@ -163,6 +163,7 @@ int boot_log_restore(struct boot_log *log, const struct node *n,
         }
         log->base_index = applied;
         log->base_term = mvcc_durable_term(n->mvcc);
+        log->begins_anew = true;
     } else if (log->base_index > 0 && log->base_term == 0) {
         if (log->base_index == applied) {
             log->base_term = mvcc_durable_term(n->mvcc);
@@ -186,4 +187,10 @@ int boot_log_restore(struct boot_log *log, const struct node *n,
         ret_restore->hard.vote = 0; /* none was given in that term */
     }
     return 0;
+}
+
+bool boot_log_is_empty(const struct boot_log *log)
+{
+    return log->first == log->count && log->base_index == 0 &&
+           log->flushed == 0 && log->hard.term == 0;
 }

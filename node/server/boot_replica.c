@@ -3,6 +3,7 @@
  * the store is, Raft from log and store, and the last write.
  * No folder, no flag, no thread of its own: the simulator runs it as it is.
  */
+#include "base/bug.h"
 #include "base/endian.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -88,6 +89,17 @@ void boot_replica_config(const struct node *n, uint64_t seed,
     };
 }
 
+/* What is left of the log ends before the store: it goes on behind it. */
+static void write_beginning(struct node *n, const struct raft_restore *restore)
+{
+    const uint8_t mark = BOOT_MARK_INSTALL;
+    const struct raft_hard_state *hard = &restore->hard;
+    wal_snapshot(n->wal, restore->snapshot.index, restore->snapshot.term,
+                 slice_of(&mark, 1));
+    wal_hard_state(n->wal, hard->term, hard->vote, hard->commit);
+    boot_sync_log(n->wal);
+}
+
 int boot_replica(struct node *n, struct boot_log *log,
                  const struct replica_config *config,
                  const struct replica_rim *rim)
@@ -98,6 +110,9 @@ int boot_replica(struct node *n, struct boot_log *log,
         return boot_refuse("log and store do not fit together", n->paths.wal,
                            "restore this member from a snapshot, or remove it "
                            "and add it again with an empty data directory");
+    }
+    if (log->begins_anew) {
+        write_beginning(n, &restore);
     }
     err = replica_new(config, &restore, rim, &n->replica);
     if (err) {
@@ -121,13 +136,18 @@ void node_begin(struct node *n)
 
 void node_storage_close(struct node *n)
 {
+    uint64_t applied = 0;
     if (n->mvcc && n->replica) {
+        applied = mvcc_applied_index(n->mvcc);
         node_flush(n);
     }
     node_store_close(n);
     if (n->wal && n->replica) {
+        /* Raft may know of more that is committed, and have it in memory
+         * only: the log must not promise what it does not hold. */
         const struct raft_status *now = replica_status(n->replica);
-        wal_hard_state(n->wal, now->term, now->vote, now->commit);
+        wal_hard_state(n->wal, now->term, now->vote,
+                       HAS_BUG(STOP_PROMISES) ? now->commit : applied);
         wal_submit(n->wal, true);
     }
     wal_close(n->wal);

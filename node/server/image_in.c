@@ -5,18 +5,26 @@
  * A crash in between is finished at the next start.
  *
  *   arrived (file) -> Raft takes it -> store.new.mdb filled on the pool
- *   -> install record durable in the WAL -> rename -> reopen -> go on
+ *   -> named after its index: store.new.<index>.mdb -> install record durable
+ *   in the WAL -> renamed to store.mdb -> reopen -> go on
+ *
+ * The name tells a store that is whole, and of which record, from what else
+ * a crash may leave there.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "boot.h"
 #include "node.h"
+
+#define WHOLE_PREFIX "store.new."
 
 struct node_install {
     struct node *node;
@@ -49,12 +57,18 @@ void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
                     slice_str("an image is being installed\n"));
         return;
     }
-    install_free(n->install);
-    n->install = mem_zalloc(sizeof *n->install);
-    n->install->node = n;
-    n->install->image = mem_strdup(path);
-    n->install->image_index = m->snapshot ? m->snapshot->index : 0;
+    struct raft *raft = replica_raft(n->replica);
+    uint64_t before = raft_incoming(raft);
     replica_step(n->replica, m);
+    if (raft_incoming(raft) != before) {
+        install_free(n->install);
+        n->install = mem_zalloc(sizeof *n->install);
+        n->install->node = n;
+        n->install->image = mem_strdup(path);
+        n->install->image_index = raft_incoming(raft);
+    } else {
+        unlink(path); /* not wanted: what it brings is here, or on its way */
+    }
     peer_answer(rq, 204, NULL, (struct slice){NULL, 0});
 }
 
@@ -77,14 +91,32 @@ static int sync_folder(const char *path)
     return err;
 }
 
-static int swap_files(struct node *n)
+static char *whole_path(const struct node *n, uint64_t index)
 {
-    char *lock = mem_printf("%s-lock", n->paths.incoming);
-    unlink(lock);
-    free(lock);
-    return rename(n->paths.incoming, n->paths.store) == 0
-               ? sync_folder(n->paths.member)
-               : ERR_IO;
+    return mem_printf("%s/" WHOLE_PREFIX "%llu.mdb", n->paths.member,
+                      (unsigned long long)index);
+}
+
+/* Both names are durable when it returns 0. */
+static int move(struct node *n, const char *from, const char *to)
+{
+    return rename(from, to) == 0 ? sync_folder(n->paths.member) : ERR_IO;
+}
+
+static int name_whole(struct node *n, uint64_t index)
+{
+    char *whole = whole_path(n, index);
+    int err = move(n, n->paths.incoming, whole);
+    free(whole);
+    return err;
+}
+
+static int take_place(struct node *n, uint64_t index)
+{
+    char *whole = whole_path(n, index);
+    int err = move(n, whole, n->paths.store);
+    free(whole);
+    return err;
 }
 
 static void write_install_record(struct node *n, const struct node_install *in)
@@ -110,9 +142,14 @@ static void filled(void *ctx)
         install_free(in);
         return;
     }
-    write_install_record(n, in);
-    node_store_close(n);
-    int err = swap_files(n);
+    int err = name_whole(n, in->index);
+    if (err == 0) {
+        if (!HAS_BUG(INSTALL_UNRECORDED)) {
+            write_install_record(n, in);
+        }
+        node_store_close(n);
+        err = take_place(n, in->index);
+    }
     if (err == 0) {
         err = node_store_open(n);
     }
@@ -147,14 +184,36 @@ void node_image_install(struct node *n, const struct raft_snapshot_meta *meta)
     loop_offload(n->loop, fill, filled, in);
 }
 
+/* Installs that were cut off leave files as large as stores. */
+static void remove_leftovers(const struct node *n)
+{
+    DIR *folder = opendir(n->paths.member);
+    struct dirent *it;
+    while (folder && (it = readdir(folder)) != NULL) {
+        if (strncmp(it->d_name, WHOLE_PREFIX, strlen(WHOLE_PREFIX)) == 0) {
+            char *path = mem_printf("%s/%s", n->paths.member, it->d_name);
+            unlink(path);
+            free(path);
+        }
+    }
+    if (folder) {
+        closedir(folder);
+    }
+}
+
 /* The log says that an image was installed; the rename may be missing. */
 int node_image_finish(struct node *n, uint64_t snapshot_index)
 {
-    if (snapshot_index == 0 || access(n->paths.incoming, F_OK) != 0) {
-        return 0;
+    char *whole = whole_path(n, snapshot_index);
+    int err = 0;
+    if (snapshot_index != 0 && access(whole, F_OK) == 0) {
+        log_info("finishing the install of a store image",
+                 LOG_STR("path", whole), LOG_UINT("index", snapshot_index));
+        err = take_place(n, snapshot_index);
     }
-    log_info("finishing the install of a store image",
-             LOG_STR("path", n->paths.incoming),
-             LOG_UINT("index", snapshot_index));
-    return swap_files(n);
+    free(whole);
+    if (err == 0) {
+        remove_leftovers(n);
+    }
+    return err;
 }

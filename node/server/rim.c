@@ -1,5 +1,6 @@
 /* What the replica asks of the world: log, peers, store. */
 #include "apply/apply.h"
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "boot.h"
@@ -14,7 +15,8 @@ static uint64_t persist(void *ctx, const struct raft_ready *ready)
         const struct raft_entry *e = &ready->entries[i];
         wal_entry(n->wal, e->term, e->index, e->type, bytes_slice(e->data));
     }
-    wal_hard_state(n->wal, ready->hard_state.term, ready->hard_state.vote,
+    wal_hard_state(n->wal, ready->hard_state.term,
+                   HAS_BUG(VOTE_FORGOTTEN) ? 0 : ready->hard_state.vote,
                    ready->hard_state.commit);
     return wal_submit(n->wal, true);
 }

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "boot.h"
@@ -189,7 +190,9 @@ int node_store_open(struct node *n)
         err = lease_load(n->lessor, n->db);
     }
     if (err == 0) {
-        err = mvcc_each_leased(n->mvcc, lease_attach_row, n->lessor);
+        err = HAS_BUG(LEASE_KEYS_LOST)
+                  ? 0
+                  : mvcc_each_leased(n->mvcc, lease_attach_row, n->lessor);
     }
     if (err == 0) {
         err = wire(n);
@@ -221,7 +224,8 @@ static void flushed(void *ctx, int err)
     if (err || n->stopping) {
         return; /* a failed commit has ended the process */
     }
-    uint64_t index = mvcc_durable_index(n->mvcc);
+    uint64_t index = HAS_BUG(LOG_RELEASED_EARLY) ? mvcc_applied_index(n->mvcc)
+                                                 : mvcc_durable_index(n->mvcc);
     uint64_t keep = n->config->snapshot_catchup_entries;
     const uint8_t mark = BOOT_MARK_FLUSH;
     wal_snapshot(n->wal, index, mvcc_durable_term(n->mvcc), slice_of(&mark, 1));

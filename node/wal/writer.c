@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "wal/io.h"
@@ -155,7 +156,7 @@ static void remove_released(struct wal *w)
 
 static int timed_sync(struct wal *w)
 {
-    if (w->config.no_fsync) {
+    if (w->config.no_fsync || HAS_BUG(NO_SYNC)) {
         return 0;
     }
     struct timespec a, b;

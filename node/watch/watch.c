@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "state.h"
 
@@ -46,7 +47,7 @@ void watch_set_store(struct watch_hub *h, struct mvcc *mvcc)
         list_each(jt, safer, &s->watchers)
         {
             struct watcher *w = container_of(jt, struct watcher, in_stream);
-            if (w->synced) {
+            if (w->synced && !HAS_BUG(WATCH_GAP)) {
                 watch_unsync(w, next);
             }
         }

@@ -1,127 +1,123 @@
-/* A log on disk: what has been written is what a restart finds. */
+/*
+ * The disk under the log. What was written and not synced may be lost by a
+ * crash, sector by sector and in any order; a failed sync has lost it, too,
+ * and says so once. The store's file keeps what LMDB committed: a crash
+ * falls between its commits.
+ */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "sim.h"
+#include "wal/io.h"
 
-static struct raft_entry *entries_copy(const struct raft_entry *entries,
-                                       uint64_t count)
+enum { SECTOR = 512 };
+
+/* What stood there before a write. */
+struct sim_undo {
+    struct sim_undo *next;
+    int fd;
+    off_t offset;
+    size_t size;
+    uint8_t before[];
+};
+
+static ssize_t write_noting(int fd, const struct iovec *iov, int count,
+                            off_t offset)
 {
-    struct raft_entry *copy = mem_alloc((count + 1) * sizeof *copy);
-    for (uint64_t i = 0; i < count; i++) {
-        copy[i] = entries[i];
-        bytes_ref(copy[i].data);
+    struct sim *s = sim_world();
+    struct sim_member *m = s->running;
+    if (m == NULL || !m->alive) {
+        errno = EIO; /* the process has ended; nothing leaves it */
+        return -1;
     }
-    return copy;
+    size_t size = 0;
+    for (int i = 0; i < count; i++) {
+        size += iov[i].iov_len;
+    }
+    struct sim_undo *u = mem_zalloc(sizeof *u + size);
+    *u = (struct sim_undo){m->undo, fd, offset, size};
+    if (pread(fd, u->before, size, offset) < 0) {
+        abort();
+    }
+    m->undo = u;
+    return pwritev(fd, iov, count, offset);
 }
 
-struct sim_write *sim_disk_write_of(const struct raft_ready *ready)
+/* Some sectors of what was not synced become what they were. */
+static void lose(struct sim *s, const struct sim_undo *u)
 {
-    struct sim_write *w = mem_zalloc(sizeof *w);
-    /* The commit index alone is not written, as the replica driver does. */
-    w->reaches_disk = ready->must_sync || ready->entry_count;
-    w->has_hard = ready->hard_state_changed;
-    w->hard = ready->hard_state;
-    w->term = ready->hard_state.term;
-    w->entries = entries_copy(ready->entries, ready->entry_count);
-    w->entry_count = ready->entry_count;
-    if (ready->snapshot) {
-        w->snapshot = *ready->snapshot;
-        w->index = ready->snapshot->index;
-        w->term = ready->snapshot->term;
-    }
-    if (w->entry_count) {
-        w->index = w->entries[w->entry_count - 1].index;
-        w->term = w->entries[w->entry_count - 1].term;
-    }
-    w->message_count = ready->after_persist_count;
-    w->messages = mem_alloc((w->message_count + 1) * sizeof *w->messages);
-    for (uint32_t i = 0; i < w->message_count; i++) {
-        w->messages[i] = ready->after_persist[i];
-    }
-    return w;
-}
-
-void sim_disk_write_free(struct sim_write *w)
-{
-    for (uint64_t i = 0; i < w->entry_count; i++) {
-        bytes_unref(w->entries[i].data);
-    }
-    for (uint32_t i = 0; i < w->message_count; i++) {
-        raft_message_release(&w->messages[i]);
-    }
-    free(w->entries);
-    free(w->messages);
-    free(w);
-}
-
-uint64_t sim_disk_last(const struct sim_disk *d)
-{
-    return d->base_index + d->entry_count;
-}
-
-static void cut(struct sim_disk *d, uint64_t index)
-{
-    while (d->entry_count && sim_disk_last(d) >= index) {
-        bytes_unref(d->entries[--d->entry_count].data);
+    size_t at = 0;
+    while (at < u->size) {
+        size_t size = SECTOR - (size_t)(u->offset + (off_t)at) % SECTOR;
+        size = size < u->size - at ? size : u->size - at;
+        if (sim_chance(&s->disk, 500) &&
+            pwrite(u->fd, u->before + at, size, u->offset + (off_t)at) < 0) {
+            abort();
+        }
+        at += size;
     }
 }
 
-void sim_disk_append(struct sim_disk *d, const struct raft_entry *e)
+static int sync_noting(int fd)
 {
-    if (d->entry_count == d->entry_capacity) {
-        d->entry_capacity = d->entry_capacity ? d->entry_capacity * 2 : 64;
-        d->entries =
-            mem_realloc(d->entries, d->entry_capacity * sizeof *d->entries);
+    struct sim *s = sim_world();
+    struct sim_member *m = s->running;
+    if (m == NULL || !m->alive) {
+        errno = EIO;
+        return -1;
     }
-    d->entries[d->entry_count] = *e;
-    d->entries[d->entry_count++].cookie = 0;
-    bytes_ref(e->data);
+    bool fails = !s->is_calm && !(s->no_faults & SIM_NO_DISK) &&
+                 sim_chance(&s->disk, s->weather.sync_fails_permille);
+    struct sim_undo **at = &m->undo;
+    while (*at) {
+        struct sim_undo *u = *at;
+        if (u->fd != fd) {
+            at = &u->next;
+            continue;
+        }
+        if (fails) {
+            lose(s, u);
+        }
+        *at = u->next;
+        free(u);
+    }
+    errno = EIO;
+    s->sync_failures += fails;
+    return fails ? -1 : 0;
 }
 
-void sim_disk_restart(struct sim_disk *d, uint64_t index, uint64_t term)
+static int reserve(int fd, off_t offset, off_t size)
 {
-    cut(d, 0);
-    d->base_index = index;
-    d->base_term = term;
+    return ftruncate(fd, offset + size) == 0 ? 0 : errno;
 }
 
-void sim_disk_write(struct sim_disk *d, const struct sim_write *w)
+void sim_disk_use(void)
 {
-    if (!w->reaches_disk) {
-        return;
-    }
-    if (w->snapshot.index) {
-        sim_disk_restart(d, w->snapshot.index, w->snapshot.term);
-    }
-    if (w->entry_count) {
-        cut(d, w->entries[0].index);
-    }
-    for (uint64_t i = 0; i < w->entry_count; i++) {
-        sim_disk_append(d, &w->entries[i]);
-    }
-    if (w->has_hard) {
-        d->hard = w->hard;
+    static const struct wal_io faulty = {
+        .pwritev = write_noting,
+        .fdatasync = sync_noting,
+        .fallocate = reserve,
+    };
+    wal_io = &faulty;
+}
+
+void sim_disk_forget(struct sim_member *m)
+{
+    while (m->undo) {
+        struct sim_undo *u = m->undo;
+        m->undo = u->next;
+        free(u);
     }
 }
 
-void sim_disk_compact(struct sim_disk *d, uint64_t index)
+void sim_disk_crash(struct sim *s, struct sim_member *m)
 {
-    if (index <= d->base_index || index > sim_disk_last(d)) {
-        return;
-    }
-    uint64_t gone = index - d->base_index;
-    d->base_term = d->entries[gone - 1].term;
-    d->base_index = index;
-    for (uint64_t i = 0; i < gone; i++) {
-        bytes_unref(d->entries[i].data);
-    }
-    d->entry_count -= gone;
-    memmove(d->entries, d->entries + gone, d->entry_count * sizeof *d->entries);
-}
-
-void sim_disk_release(struct sim_disk *d)
-{
-    cut(d, 0);
-    free(d->entries);
-    d->entries = NULL;
+    if (sim_chance(&s->disk, 700)) {
+        for (struct sim_undo *u = m->undo; u; u = u->next) {
+            lose(s, u);
+        }
+    } /* else the process alone has died, and the kernel writes on */
+    sim_disk_forget(m);
 }

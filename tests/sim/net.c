@@ -1,8 +1,10 @@
 /* The network: late, lossy, repeating, out of order, cut in one direction
- * or in both. */
+ * or in both. Messages travel encoded, as on the wire. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/err.h"
 #include "sim.h"
 
 static void push(struct sim *s, const struct sim_mail *mail)
@@ -14,98 +16,153 @@ static void push(struct sim *s, const struct sim_mail *mail)
     s->mail[s->mail_count++] = *mail;
 }
 
-static uint64_t due(struct sim *s, uint64_t from, uint64_t to)
+static uint64_t due(struct sim *s, uint32_t from, uint32_t to)
 {
-    uint32_t delay = s->calm ? 3 : s->weather.delay_max;
-    uint64_t at = s->now + 1 + sim_pick(s, delay);
+    uint64_t at = s->now + 1 +
+                  sim_pick(&s->net, s->is_calm ? 3 : s->weather.delay_max_ms);
     uint64_t *last = &s->link_due[from][to];
-    if (s->calm || s->weather.in_order) {
+    if (s->is_calm || s->weather.in_order) {
         at = at > *last ? at : *last;
         *last = at;
-    } else if (sim_chance(s, 5)) {
-        at += sim_pick(s, 50 * SIM_TICK_STEPS); /* a straggler */
+    } else if (sim_chance(&s->net, 5)) {
+        at += sim_pick(&s->net, 50 * SIM_TICK_MS); /* a straggler */
     }
     return at;
 }
 
-static struct raft_message copy_of(const struct raft_message *m)
+static bool is_rough(const struct sim *s)
 {
-    struct raft_message copy = *m;
-    bytes_ref(copy.context);
-    if (m->entry_count) {
-        copy.entries = mem_dup(m->entries, m->entry_count * sizeof *m->entries);
-        for (uint32_t i = 0; i < m->entry_count; i++) {
-            bytes_ref(copy.entries[i].data);
-        }
-    }
-    if (m->snapshot) {
-        copy.snapshot = mem_dup(m->snapshot, sizeof *m->snapshot);
-    }
-    return copy;
+    return !s->is_calm && !(s->no_faults & SIM_NO_LOSS);
 }
 
-void sim_net_send(struct sim *s, struct sim_node *from,
-                  struct raft_message *messages, uint32_t count)
+void sim_net_send(struct sim *s, struct sim_member *from,
+                  const struct raft_message *m, char *image,
+                  uint64_t image_bytes)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct sim_mail mail = {.due = due(s, from->id, messages[i].to),
-                                .sender = from->id,
-                                .sender_life = from->life,
-                                .message = messages[i]};
-        push(s, &mail);
-        if (!s->calm && sim_chance(s, s->weather.duplicate_permille)) {
-            mail.message = copy_of(&messages[i]);
-            mail.due = due(s, from->id, messages[i].to);
-            push(s, &mail);
+    struct sim_member *to = sim_member_of_id(s, m->to);
+    if (to == NULL) {
+        if (image) {
+            unlink(image);
+            free(image);
         }
+        return;
     }
+    struct buf bytes = BUF_INIT(64 << 20);
+    peer_encode_message(m, &bytes);
+    struct sim_mail mail = {
+        .due = due(s, from->place, to->place) + (image ? 50 : 0),
+        .from = from->place,
+        .from_life = from->life,
+        .to = to->place,
+        .is_image = image != NULL,
+        .is_proposal = m->type == RAFT_MSG_PROP,
+        .image = image,
+        .image_bytes = image_bytes,
+        .bytes = mem_dup(bytes.data, bytes.size),
+        .size = bytes.size,
+    };
+    buf_release(&bytes);
+    push(s, &mail);
+    /* Not a proposal: nothing tells two of them apart, and no transport of
+     * ours sends one twice. */
+    if (is_rough(s) && image == NULL && !mail.is_proposal &&
+        sim_chance(&s->net, s->weather.duplicate_permille)) {
+        mail.bytes = mem_dup(mail.bytes, mail.size);
+        mail.due = due(s, from->place, to->place);
+        push(s, &mail);
+    }
+}
+
+bool sim_net_is_up(const struct sim *s, uint32_t a, uint32_t b)
+{
+    return !s->cut[a][b] && !s->cut[b][a];
 }
 
 /* The sender's transport finds out what became of it, or not. */
-static void report(struct sim *s, const struct sim_mail *mail, uint64_t to,
-                   bool image, bool lost)
+static void report(struct sim *s, const struct sim_mail *mail, bool lost)
 {
-    struct sim_node *from = &s->nodes[mail->sender];
-    if (from->raft == NULL || from->life != mail->sender_life) {
+    struct sim_member *from = &s->members[mail->from];
+    if (!from->alive || from->life != mail->from_life) {
         return;
     }
-    if (image) {
-        raft_report_snapshot(from->raft, to, !lost);
-    } else if (lost && sim_chance(s, 300)) {
-        raft_report_unreachable(from->raft, to);
+    struct raft *raft = replica_raft(from->node.replica);
+    uint64_t to = s->members[mail->to].id;
+    if (mail->is_image) {
+        raft_report_snapshot(raft, to, !lost);
+    } else if (lost && sim_chance(&s->net, 300)) {
+        raft_report_unreachable(raft, to);
     }
+}
+
+/* Who is out is told so, as with 410, and its words do not count. */
+static bool is_removed(struct sim *s, const struct sim_mail *mail)
+{
+    struct sim_member *to = &s->members[mail->to];
+    struct sim_member *from = &s->members[mail->from];
+    if (!members_is_removed(&to->node.members, from->id)) {
+        return false;
+    }
+    if (from->alive && !s->cut[mail->to][mail->from]) {
+        node_removed_soon(&from->node);
+    }
+    return true;
+}
+
+/* False: it was not taken. */
+static bool take(struct sim *s, struct sim_mail *mail)
+{
+    struct sim_member *to = &s->members[mail->to];
+    struct raft_message m;
+    if (is_removed(s, mail)) {
+        return false;
+    }
+    if (peer_decode_message(slice_of(mail->bytes, mail->size), &m) != 0) {
+        sim_fail(s, "a message of m%" PRIu32 " cannot be decoded", mail->from);
+        return false;
+    }
+    if (!mail->is_image) {
+        replica_step(to->node.replica, &m);
+        return true;
+    }
+    struct peer_request rq = {0};
+    node_image_arrived(&to->node, &m, mail->image, mail->image_bytes, &rq);
+    free(mail->image);
+    mail->image = NULL; /* the member's now */
+    return rq.status == 204;
 }
 
 static void deliver(struct sim *s, struct sim_mail *mail)
 {
-    struct raft_message *m = &mail->message;
-    struct sim_node *to = &s->nodes[m->to];
-    bool lost = to->raft == NULL || s->cut[mail->sender][m->to] ||
-                (!s->calm && sim_chance(s, s->weather.drop_permille));
-    sim_trace(s,
-              "%" PRIu64 "->%" PRIu64 " type %d term %" PRIu64 " index %" PRIu64
-              "/%" PRIu64 " commit %" PRIu64 " entries %" PRIu32 "%s%s",
-              mail->sender, m->to, (int)m->type, m->term, m->index, m->log_term,
-              m->commit, m->entry_count, m->reject ? " reject" : "",
-              lost ? " LOST" : "");
-    uint64_t to_id = m->to;
-    bool image = m->type == RAFT_MSG_SNAP;
-    if (lost) {
-        raft_message_release(m);
-    } else {
-        raft_step(to->raft, m);
-        oracle_see_status(s, to);
+    struct sim_member *to = &s->members[mail->to];
+    if (to->alive && to->frozen_until > s->now) {
+        mail->due = to->frozen_until; /* waits in its socket */
+        push(s, mail);
+        return;
     }
-    report(s, mail, to_id, image, lost);
+    bool lost = !to->alive || s->cut[mail->from][mail->to] ||
+                (is_rough(s) && sim_chance(&s->net, s->weather.drop_permille));
+    sim_trace(s, "m%" PRIu32 " to m%" PRIu32 " %zu bytes %" PRIx64 "%s%s",
+              mail->from, mail->to, mail->size,
+              (uint64_t)(mail->size ? mail->bytes[mail->size / 2] : 0),
+              mail->is_image ? " image" : "", lost ? " LOST" : "");
+    s->running = to;
+    if (!lost) {
+        lost = !take(s, mail);
+    }
+    s->running = NULL;
+    report(s, mail, lost);
+    if (mail->image) {
+        unlink(mail->image);
+        free(mail->image);
+    }
+    free(mail->bytes);
 }
 
 /* What is due is taken out first: a delivery may send. */
 void sim_net_step(struct sim *s)
 {
-    uint32_t kept = 0;
-    uint32_t count = s->mail_count;
+    uint32_t kept = 0, arrived_count = 0, count = s->mail_count;
     struct sim_mail *arrived = mem_alloc((count + 1) * sizeof *arrived);
-    uint32_t arrived_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (s->mail[i].due > s->now) {
             s->mail[kept++] = s->mail[i];
@@ -114,29 +171,25 @@ void sim_net_step(struct sim *s)
         }
     }
     s->mail_count = kept;
-    for (uint32_t i = 0; i < arrived_count; i++) {
-        if (s->failure[0]) {
-            raft_message_release(&arrived[i].message);
-        } else {
-            deliver(s, &arrived[i]);
-        }
+    for (uint32_t i = 0; i < arrived_count && !s->failure[0]; i++) {
+        deliver(s, &arrived[i]);
     }
     free(arrived);
 }
 
-static void isolate(struct sim *s, uint64_t id, bool in, bool out)
+static void isolate(struct sim *s, uint64_t place, bool in, bool out)
 {
-    for (uint64_t i = 0; i < SIM_IDS_MAX; i++) {
-        s->cut[i][id] |= in;
-        s->cut[id][i] |= out;
+    for (uint64_t i = 0; i < SIM_MEMBERS_MAX; i++) {
+        s->cut[i][place] |= in;
+        s->cut[place][i] |= out;
     }
 }
 
 static void split(struct sim *s)
 {
-    uint64_t side = sim_pick(s, 1u << SIM_IDS_MAX);
-    for (uint64_t i = 0; i < SIM_IDS_MAX; i++) {
-        for (uint64_t j = 0; j < SIM_IDS_MAX; j++) {
+    uint64_t side = sim_pick(&s->faults, 1u << SIM_MEMBERS_MAX);
+    for (uint64_t i = 0; i < SIM_MEMBERS_MAX; i++) {
+        for (uint64_t j = 0; j < SIM_MEMBERS_MAX; j++) {
             s->cut[i][j] |= (side >> i & 1) != (side >> j & 1);
         }
     }
@@ -144,25 +197,25 @@ static void split(struct sim *s)
 
 void sim_net_cut(struct sim *s)
 {
-    uint64_t id = 1 + sim_pick(s, s->next_id - 1);
-    switch (sim_pick(s, 5)) {
+    uint64_t place = sim_pick(&s->faults, s->member_count);
+    switch (sim_pick(&s->faults, 5)) {
     case 0:
-        isolate(s, id, true, true);
+        isolate(s, place, true, true);
         break;
     case 1:
-        isolate(s, id, true, false);
+        isolate(s, place, true, false);
         break;
     case 2:
-        isolate(s, id, false, true);
+        isolate(s, place, false, true);
         break;
     case 3:
-        s->cut[id][1 + sim_pick(s, s->next_id - 1)] = true;
+        s->cut[place][sim_pick(&s->faults, s->member_count)] = true;
         break;
     default:
         split(s);
         break;
     }
-    s->heal_at = s->now + sim_pick(s, 80 * SIM_TICK_STEPS);
+    s->heal_at = s->now + sim_pick(&s->faults, 80 * SIM_TICK_MS);
     sim_trace(s, "cut until %" PRIu64, s->heal_at);
 }
 
@@ -171,14 +224,4 @@ void sim_net_heal(struct sim *s)
     memset(s->cut, 0, sizeof s->cut);
     s->heal_at = 0;
     sim_trace(s, "heal");
-}
-
-void sim_net_release(struct sim *s)
-{
-    for (uint32_t i = 0; i < s->mail_count; i++) {
-        raft_message_release(&s->mail[i].message);
-    }
-    free(s->mail);
-    s->mail = NULL;
-    s->mail_count = s->mail_capacity = 0;
 }

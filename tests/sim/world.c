@@ -4,23 +4,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/slice.h"
+#include "base/err.h"
 #include "base/table.h"
 #include "sim.h"
 
 enum {
-    STORM_STEPS = 400 * SIM_TICK_STEPS,
-    CALM_STEPS_MAX = 2000 * SIM_TICK_STEPS, /* a long log may have to move */
+    CALM_MS_MAX = 60000,
+    CALM_WRITES = 4, /* acknowledged, before all must agree */
+    SEED_STREAMS = 4,
 };
 
-uint64_t sim_pick(struct sim *s, uint64_t n)
+static struct sim *world;
+
+struct sim *sim_world(void)
 {
-    return rng_below(&s->rng, n ? n : 1);
+    return world;
 }
 
-bool sim_chance(struct sim *s, uint32_t permille)
+uint64_t sim_pick(struct rng *r, uint64_t n)
 {
-    return sim_pick(s, 1000) < permille;
+    return rng_below(r, n ? n : 1);
+}
+
+bool sim_chance(struct rng *r, uint32_t permille)
+{
+    return sim_pick(r, 1000) < permille;
 }
 
 void sim_trace(struct sim *s, const char *format, ...)
@@ -48,111 +56,195 @@ void sim_fail(struct sim *s, const char *format, ...)
     sim_trace(s, "FAILED %s", s->failure);
 }
 
+/* ---- weather ---- */
+
 static uint32_t one_of(struct sim *s, uint32_t a, uint32_t b, uint32_t c)
 {
     uint32_t values[] = {a, b, c};
-    return values[sim_pick(s, 3)];
+    return values[sim_pick(&s->faults, 3)];
 }
 
 static void draw_weather(struct sim *s)
 {
     s->weather = (struct sim_weather){
-        .drop_permille = one_of(s, 0, 20, 150),
+        .drop_permille = one_of(s, 0, 20, 100),
         .duplicate_permille = one_of(s, 0, 20, 100),
-        .delay_max = one_of(s, 3, 12, 60),
-        .in_order = sim_chance(s, 500),
-        .write_delay_max = one_of(s, 2, 10, 80),
-        .pass_permille = one_of(s, 1000, 500, 100),
-        .crash_permille = one_of(s, 0, 10, 40),
+        .delay_max_ms = one_of(s, 3, 10, 50),
+        .in_order = sim_chance(&s->faults, 500),
+        .write_delay_max_ms = one_of(s, 2, 8, 60),
+        .pass_permille = one_of(s, 1000, 500, 200),
+        .store_permille = one_of(s, 1000, 100, 20),
+        .crash_permille = one_of(s, 0, 10, 30),
+        .voter_permille = one_of(s, 0, 100, 400),
         .cut_permille = one_of(s, 0, 10, 30),
-        .propose_permille = one_of(s, 20, 100, 300),
+        .stop_permille = one_of(s, 0, 3, 10),
+        .freeze_permille = one_of(s, 0, 5, 20),
+        .conf_permille = one_of(s, 0, 20, 150),
+        .transfer_permille = one_of(s, 0, 5, 20),
+        .write_permille = one_of(s, 30, 100, 300),
         .read_permille = one_of(s, 10, 50, 100),
-        .conf_permille = one_of(s, 0, 10, 40),
-        .transfer_permille = one_of(s, 0, 5, 30),
-        .compact_permille = one_of(s, 0, 20, 100),
+        .sync_fails_permille = one_of(s, 0, 0, 5),
+        .flush_permille = one_of(s, 2, 20, 100),
     };
+    static const struct {
+        uint32_t bit;
+        size_t at;
+    } left_out[] = {
+        {SIM_NO_CRASH, offsetof(struct sim_weather, crash_permille)},
+        {SIM_NO_CRASH, offsetof(struct sim_weather, stop_permille)},
+        {SIM_NO_CRASH, offsetof(struct sim_weather, freeze_permille)},
+        {SIM_NO_CRASH, offsetof(struct sim_weather, voter_permille)},
+        {SIM_NO_CUT, offsetof(struct sim_weather, cut_permille)},
+        {SIM_NO_CONF, offsetof(struct sim_weather, conf_permille)},
+        {SIM_NO_TRANSFER, offsetof(struct sim_weather, transfer_permille)},
+    };
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++) {
+        if (s->no_faults & left_out[i].bit) {
+            *(uint32_t *)(void *)((char *)&s->weather + left_out[i].at) = 0;
+        }
+    }
 }
 
 static void crash_someone(struct sim *s)
 {
-    struct sim_node *n = &s->nodes[1 + sim_pick(s, s->next_id - 1)];
-    if (n->raft == NULL) {
-        return;
-    }
-    sim_node_crash(s, n);
-    s->crashes++;
-    n->restart_at = s->now + 1 + sim_pick(s, 40 * SIM_TICK_STEPS);
-    /* Now and then the power fails for all. */
-    if (sim_chance(s, 100)) {
-        for (uint64_t id = 1; id < s->next_id; id++) {
-            if (s->nodes[id].raft) {
-                sim_node_crash(s, &s->nodes[id]);
-                s->nodes[id].restart_at = n->restart_at;
-            }
+    struct sim_member *m = &s->members[sim_pick(&s->faults, s->member_count)];
+    bool all = sim_chance(&s->faults, 100); /* the power fails for all */
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        struct sim_member *it = &s->members[i];
+        if (it->alive && (all || it == m)) {
+            sim_member_crash(s, it);
         }
+    }
+}
+
+static void transfer(struct sim *s)
+{
+    struct sim_member *m = sim_member_random(s, &s->faults);
+    struct sim_member *to = sim_member_random(s, &s->faults);
+    if (m && to && m != to) {
+        replica_transfer(m->node.replica, to->id);
+    }
+}
+
+/* Often the leader: it matters most when it is away without knowing. */
+static void freeze(struct sim *s)
+{
+    struct sim_member *m = sim_member_random(s, &s->faults);
+    for (uint32_t i = 0; i < s->member_count && sim_chance(&s->faults, 700);
+         i++) {
+        if (s->members[i].alive && s->members[i].seen.role == RAFT_LEADER) {
+            m = &s->members[i];
+        }
+    }
+    if (m) {
+        m->frozen_until = s->now + sim_pick(&s->faults, 50 * SIM_TICK_MS);
+        sim_trace(s, "m%" PRIu32 " frozen until %" PRIu64, m->place,
+                  m->frozen_until);
     }
 }
 
 static void faults(struct sim *s)
 {
-    if (s->now % SIM_TICK_STEPS != 0) {
+    const struct sim_weather *w = &s->weather;
+    if (s->now % SIM_TICK_MS != 0) {
         return;
     }
-    if (sim_chance(s, s->weather.crash_permille)) {
+    if (sim_chance(&s->faults, w->crash_permille)) {
         crash_someone(s);
+    }
+    if (sim_chance(&s->faults, w->stop_permille)) {
+        struct sim_member *m = sim_member_random(s, &s->faults);
+        if (m) {
+            sim_member_stop(s, m);
+        }
+    }
+    if (sim_chance(&s->faults, w->freeze_permille)) {
+        freeze(s);
     }
     if (s->heal_at && s->heal_at <= s->now) {
         sim_net_heal(s);
     }
-    if (sim_chance(s, s->weather.cut_permille)) {
+    if (sim_chance(&s->faults, w->cut_permille)) {
         sim_net_cut(s);
     }
-    struct sim_node *n = &s->nodes[1 + sim_pick(s, s->next_id - 1)];
-    if (n->raft && sim_chance(s, s->weather.compact_permille)) {
-        sim_node_compact(s, n);
+    if (sim_chance(&s->faults, w->transfer_permille)) {
+        transfer(s);
+    }
+    if (sim_chance(&s->faults, w->conf_permille)) {
+        do {
+            sim_client_conf(s);
+        } while (sim_chance(&s->faults, 400));
+    }
+}
+
+/* ---- time ---- */
+
+static void members_step(struct sim *s)
+{
+    for (uint32_t i = 0; i < s->member_count && !s->failure[0]; i++) {
+        struct sim_member *m = &s->members[i];
+        if (m->exists && !m->alive && !m->is_gone && m->restart_at <= s->now) {
+            sim_member_start(s, m);
+        }
+        if (m->frozen_until > s->now) {
+            continue;
+        }
+        if (m->alive && m->is_leaving && m->leave_at <= s->now) {
+            sim_member_stop(s, m);
+            m->is_gone = !m->alive;
+        }
+        if (m->alive && !s->failure[0]) {
+            sim_member_step(s, m);
+        }
     }
 }
 
 static void step(struct sim *s)
 {
     s->now++;
-    if (!s->calm) {
+    if (!s->is_calm) {
         faults(s);
     }
     sim_client_step(s);
+    sim_watchers_step(s);
     sim_net_step(s);
-    for (uint64_t id = 1; id < s->next_id && !s->failure[0]; id++) {
-        struct sim_node *n = &s->nodes[id];
-        if (n->raft == NULL && n->restart_at <= s->now) {
-            sim_node_start(s, n);
-        }
-        if (n->raft && !s->failure[0]) {
-            sim_node_step(s, n);
-        }
-    }
+    sim_tasks_run(s);
+    members_step(s);
 }
 
-/* All members of the newest configuration have applied everything, which is
- * at least all that was ever acknowledged. */
+/* ---- calm ---- */
+
+static bool is_member(const struct sim *s, const struct sim_member *m,
+                      bool voters)
+{
+    /* Of the newest configuration that anybody has. */
+    const struct sim_member *newest = NULL;
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        const struct sim_member *it = &s->members[i];
+        if (it->alive &&
+            (newest == NULL || mvcc_applied_index(it->node.mvcc) >
+                                   mvcc_applied_index(newest->node.mvcc))) {
+            newest = it;
+        }
+    }
+    const struct member *found =
+        newest ? members_find(&newest->node.members, m->id) : NULL;
+    return found && !(voters && found->is_learner);
+}
+
 static bool agreed(struct sim *s)
 {
-    struct raft_conf_state conf;
-    uint64_t goal = oracle_committed_max(s);
-    oracle_conf_at(s, goal, &conf);
-    for (uint64_t id = 1; id < s->next_id; id++) {
-        bool member = false;
-        for (uint32_t i = 0; i < conf.voter_count; i++) {
-            member |= conf.voters[i] == id;
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        struct sim_member *m = &s->members[i];
+        if (!is_member(s, m, false)) {
+            continue;
         }
-        for (uint32_t i = 0; i < conf.learner_count; i++) {
-            member |= conf.learners[i] == id;
-        }
-        struct sim_node *n = &s->nodes[id];
-        if (member && (n->applied != goal || n->seen.leader == 0)) {
+        if (!m->alive || m->seen.leader == 0 ||
+            mvcc_applied_index(m->node.mvcc) != s->model.applied) {
             return false;
         }
     }
-    return goal >= oracle_acked_max(s);
+    return s->waiting == 0 && sim_watchers_done(s);
 }
 
 /*
@@ -162,93 +254,159 @@ static bool agreed(struct sim *s)
  * that hold from their application on has this hole: a removed leader that
  * crashes before it told anyone.)
  */
-static bool stranded(struct sim *s)
+static bool is_stranded(const struct sim *s)
 {
-    struct raft_conf_state conf;
-    uint64_t index = oracle_conf_at(s, oracle_committed_max(s), &conf);
-    for (uint32_t i = 0; i < conf.voter_count; i++) {
-        if (s->nodes[conf.voters[i]].applied >= index) {
+    uint64_t conf = 0;
+    for (uint64_t i = 0; i < s->op_count; i++) {
+        const struct sim_op *op = s->ops[i];
+        if (op->kind == SIM_CONF && op->index > conf) {
+            conf = op->index;
+        }
+    }
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        const struct sim_member *m = &s->members[i];
+        if (m->alive && !m->is_leaving && is_member(s, m, true) &&
+            mvcc_applied_index(m->node.mvcc) >= conf) {
             return false;
         }
     }
-    return true;
+    return conf > 0;
 }
 
 static void end_storm(struct sim *s)
 {
-    s->calm = true;
+    s->is_calm = true;
     sim_net_heal(s);
-    s->weather.propose_permille = 30;
+    s->weather.write_permille = 30;
     s->weather.read_permille = 20;
-    for (uint64_t id = 1; id < s->next_id; id++) {
-        s->nodes[id].restart_at = s->now;
+    for (uint32_t i = 0; i < s->member_count; i++) {
+        s->members[i].restart_at = s->members[i].frozen_until = s->now;
     }
+    sim_trace(s, "calm");
 }
 
-static void compact_all(struct sim *s)
-{
-    for (uint64_t id = 1; id < s->next_id; id++) {
-        if (s->nodes[id].raft) {
-            sim_node_compact(s, &s->nodes[id]);
-        }
-    }
-}
-
-/* Writes go through again, and then everyone catches up. */
 static void run_calm(struct sim *s)
 {
     end_storm(s);
-    uint64_t limit = s->now + CALM_STEPS_MAX;
+    uint64_t limit = s->now + CALM_MS_MAX;
     uint64_t acked = s->acked;
     while (s->now < limit && !s->failure[0]) {
         step(s);
-        if (s->now % (4 * SIM_TICK_STEPS) == 0) {
-            compact_all(s);
-        }
-        if (s->acked > acked + 3) {
-            s->weather.propose_permille = 0;
+        if (s->acked > acked + CALM_WRITES) {
+            s->weather.write_permille = 0;
             if (agreed(s)) {
                 return;
             }
         }
     }
-    if (stranded(s)) {
-        s->stranded++;
+    s->is_stranded = is_stranded(s);
+    if (!s->is_stranded) {
+        sim_fail(s, "no agreement after the storm: %" PRIu64 " new writes",
+                 s->acked - acked);
+    }
+}
+
+/* ---- the same hash on all ---- */
+
+struct hashing {
+    bool is_done;
+    int err;
+    struct mvcc_hash hash;
+};
+
+static void hashed(void *ctx, int err, const struct mvcc_hash *hash)
+{
+    struct hashing *h = ctx;
+    h->is_done = true;
+    h->err = err;
+    if (err == 0) {
+        h->hash = *hash;
+    }
+}
+
+static void compare_hashes(struct sim *s)
+{
+    struct hashing first = {0};
+    for (uint32_t i = 0; i < s->member_count && !s->failure[0]; i++) {
+        struct sim_member *m = &s->members[i];
+        struct hashing h = {0};
+        if (!m->alive || !is_member(s, m, false)) {
+            continue;
+        }
+        sim_model_compare(s, m);
+        s->running = m;
+        mvcc_hash_kv(m->node.mvcc, 0, hashed, &h);
+        kvdb_drain(m->node.db);
+        s->running = NULL;
+        if (!h.is_done || h.err) {
+            sim_fail(s, "m%" PRIu32 " has no hash: %s", i, err_name(h.err));
+        } else if (first.is_done &&
+                   (first.hash.hash != h.hash.hash ||
+                    first.hash.hash_revision != h.hash.hash_revision)) {
+            sim_fail(s, "m%" PRIu32 " has another hash", i);
+        }
+        first = h;
+        s->hashes++;
+    }
+}
+
+/* ---- begin, end ---- */
+
+static void bootstrap(struct sim *s)
+{
+    uint32_t count = 1 + (uint32_t)sim_pick(&s->faults, 5);
+    struct buf text = BUF_INIT(1 << 16);
+    struct members *all = &s->founders;
+    const char *why = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_member *m = sim_member_new(s);
+        buf_printf(&text, "%s%s=%s", i ? "," : "", m->config.name, m->url);
+    }
+    buf_append_byte(&text, '\0');
+    if (members_parse((const char *)text.data, "sim", all, &why) != 0) {
+        sim_fail(s, "members: %s", why);
         return;
     }
-    sim_fail(s, "no agreement after the storm: %" PRIu64 " new writes",
-             s->acked - acked);
+    s->cluster_id = all->cluster_id;
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < all->count; j++) {
+            if (strcmp(all->list[j].name, s->members[i].config.name) == 0) {
+                s->members[i].id = all->list[j].id;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < count && !s->failure[0]; i++) {
+        sim_member_bootstrap(s, &s->members[i], all);
+    }
+    buf_release(&text);
 }
 
-static void begin(struct sim *s, uint64_t seed, bool verbose)
+static void seed_streams(struct sim *s)
 {
-    *s = (struct sim){.seed = seed, .verbose = verbose};
-    s->rng.state = seed * 0x9e3779b97f4a7c15u + 1;
-    s->oracle = oracle_new();
+    struct rng *streams[SEED_STREAMS] = {&s->net, &s->disk, &s->clients,
+                                         &s->faults};
+    for (uint64_t i = 0; i < SEED_STREAMS; i++) {
+        streams[i]->state =
+            (s->seed * SEED_STREAMS + i) * 0x9e3779b97f4a7c15u + 1;
+    }
+}
+
+int sim_run(struct sim *s)
+{
+    world = s;
+    seed_streams(s);
+    sim_model_init(&s->model);
+    sim_disk_use();
     draw_weather(s);
-    uint32_t members = 1 + (uint32_t)sim_pick(s, 5);
-    s->next_id = members + 1;
-    for (uint64_t id = 0; id < SIM_IDS_MAX; id++) {
-        s->nodes[id].id = id;
-    }
-    for (uint64_t id = 1; id <= members; id++) {
-        sim_node_bootstrap(s, &s->nodes[id], members);
-    }
-}
-
-int sim_run(struct sim *s, uint64_t seed, bool verbose)
-{
-    begin(s, seed, verbose);
-    while (s->now < STORM_STEPS && !s->failure[0]) {
+    bootstrap(s);
+    while (s->now < s->storm_ms && !s->failure[0]) {
         step(s);
     }
     if (!s->failure[0]) {
         run_calm(s);
     }
-    sim_net_release(s);
-    for (uint64_t id = 1; id < SIM_IDS_MAX; id++) {
-        sim_node_release(&s->nodes[id]);
+    if (!s->failure[0] && !s->is_stranded) {
+        compare_hashes(s);
     }
-    oracle_free(s->oracle);
     return s->failure[0] ? 1 : 0;
 }
