@@ -97,3 +97,52 @@ caught_up() { # member
     is "lease $id revoked" "$(ctl_on "$member" lease revoke "$id")"
     is "" "$(ctl get /leased)"
 }
+
+hash_on() { # member
+    ctl_on "$1" endpoint hashkv -w json | jq -r '.[0].HashKV.hash'
+}
+
+same_hash() { # member member
+    [ "$(hash_on "$1")" = "$(hash_on "$2")" ]
+}
+
+anonymous_kb() { # member
+    awk '/^RssAnon:/ { print $2 }' "/proc/$(<"$DIR/$1.pid")/status"
+}
+
+store_bytes() { # member
+    stat -c %s "$DIR/$1.data/member/store.mdb"
+}
+
+@test "a member that is 1 GB behind catches up under writes, in bounded memory" {
+    local member lead before i
+    [ "$(df --output=avail -B1M "$BATS_FILE_TMPDIR" | tail -n1)" -gt 8000 ] ||
+        skip "less than 8 GB of free disk"
+    cluster_init 3
+    cluster_start
+    lead=$(leader)
+    member=$(a_follower)
+    node_kill "$member"
+    head -c 1000000 /dev/urandom | base64 -w0 | head -c 1000000 >"$DIR/value"
+    # 1,100 values of 1 MB, all different by key and all kept.
+    seq 1100 | xargs -P 4 -I{} sh -c \
+        "'$COFRECTL' --endpoints='$(endpoints)' --command-timeout=30s \
+            put /big/{} <'$DIR/value' >/dev/null"
+    is 1100 "$(ctl_on "$lead" get /big/ --prefix --count-only --write-out=fields |
+        sed -n 's/^"Count" : //p')"
+    before=$(store_bytes "$lead")
+    node_start "$member"
+    # The others go on while it fetches the image.
+    for ((i = 0; i < 50; i++)); do
+        ctl_on "$lead" put "/small/$i" x >/dev/null
+    done
+    wait_for 120 node_healthy "$member"
+    wait_for 60 same_hash "$lead" "$member"
+    has "$(cat "$DIR/$member.log")" "applied snapshot"
+    is x "$(ctl_on "$member" get /small/49 --consistency=s --print-value-only)"
+    # Neither holds the gigabyte in memory, and the sender's file has grown by
+    # little more than what was written meanwhile.
+    [ "$(anonymous_kb "$member")" -lt 400000 ]
+    [ "$(anonymous_kb "$lead")" -lt 400000 ]
+    [ "$(store_bytes "$lead")" -lt $((before + (100 << 20))) ]
+}
