@@ -172,7 +172,7 @@ layers:
 	@$(foreach m,$(MODULES) client cli,echo '$(m): $(sort base $(USES_$(m)))';)
 
 # Benchmark: programs and the script that runs them beside etcd.
-$(BUILD)/bench/load: $(BUILD)/rel/tests/bench/load.o $(call archives,rel,grpc proto)
+$(BUILD)/bench/load $(BUILD)/bench/gap: $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o $(call archives,rel,grpc proto)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
 $(BUILD)/bench/mvcc_store: $(BUILD)/rel/tests/bench/mvcc_store.o $(call archives,rel,mvcc)
@@ -181,7 +181,7 @@ $(BUILD)/bench/mvcc_store: $(BUILD)/rel/tests/bench/mvcc_store.o $(call archives
 $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -lnghttp2 -o $@
-bench: all $(addprefix $(BUILD)/bench/,floor body load free_port)
+bench: all $(addprefix $(BUILD)/bench/,floor body load gap free_port)
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(BENCH)
 
 # The differential run: make diff RUNS=n SEED=first; the same calls to an etcd and to ours, and every answer compared.

@@ -7,8 +7,23 @@ set -euo pipefail
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 BUGS_RUNS=500 # seeds within which each mistake must be found
+SAME_RUNS=10  # seeds run in both builds
 SAN_RUNS=40   # of the runs, again under the sanitizers
 
+
+# A seed is the same run in each build: its trace has the same hash.
+same() { # BUILD FIRST_SEED
+    local seed a b
+    for ((seed = $2; seed < $2 + SAME_RUNS; seed++)); do
+        a=$("$1/sim.rel" --seed "$seed" | sed -n 1p)
+        b=$("$1/sim.san" --seed "$seed" | sed -n 1p)
+        if [[ $a != "$b" || $a != *" hash "* ]]; then
+            printf 'sim: seed %s is two runs:\n%s\n%s\n' "$seed" "$a" "$b" >&2
+            exit 1
+        fi
+    done
+    echo "sim: $SAME_RUNS seeds have the same trace in both builds"
+}
 
 runs() {
     local build=$1 runs=$2 seed=$3 jobs=$4 raft_runs=$5
@@ -24,6 +39,7 @@ runs() {
         passed=$((passed + BASH_REMATCH[1]))
         failed=$((failed + BASH_REMATCH[2]))
     }
+    same "$build" "$seed"
     one "$build/sim.rel" --runs "$runs" --from "$seed" --jobs "$jobs"
     one "$build/sim.san" --runs $((runs < SAN_RUNS ? runs : SAN_RUNS)) \
         --from "$seed" --jobs "$jobs"
