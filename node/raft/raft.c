@@ -200,6 +200,8 @@ uint32_t raft_get_progress(const struct raft *r, struct raft_progress *ret,
             .match = p->match,
             .next =
                 p->id == r->config.id ? raft_log_last(&r->log) + 1 : p->next,
+            .pending_snapshot =
+                p->state == RAFT_SNAPSHOT ? p->pending_snapshot : 0,
             .state = p->state,
             .recent_active = p->recent_active || p->id == r->config.id,
             .is_learner = p->is_learner,

@@ -193,6 +193,7 @@ struct raft_progress {
     uint64_t id;
     uint64_t match;
     uint64_t next;
+    uint64_t pending_snapshot; /* index of the one under way; 0: none */
     enum raft_progress_state state;
     bool recent_active;
     bool is_learner;

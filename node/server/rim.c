@@ -8,6 +8,11 @@
 #include "proto/internal.pb-c.h"
 #include "proto/raft.pb-c.h"
 
+enum {
+    LOG_KEPT_FACTOR = 10, /* times the entries that are kept in any case,
+                             for a follower that is behind */
+};
+
 static uint64_t persist(void *ctx, const struct raft_ready *ready)
 {
     struct node *n = ctx;
@@ -91,13 +96,40 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     mvcc_end(n->mvcc, e->index, e->term);
 }
 
+/* Everybody has the log up to here, or an image that is on its way to him. */
+static uint64_t slowest(struct node *n, uint64_t index)
+{
+    struct raft_progress all[MEMBERS_MAX];
+    uint32_t count =
+        raft_get_progress(replica_raft(n->replica), all, MEMBERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t has = all[i].state == RAFT_SNAPSHOT ? all[i].pending_snapshot
+                       : all[i].state == RAFT_PROBE  ? all[i].next - 1
+                                                     : all[i].match;
+        index = all[i].id != n->id && has < index ? has : index;
+    }
+    return index;
+}
+
+/* Index up to which the log may leave memory. A follower that installs a
+ * large image needs what is written meanwhile, or it would need the next
+ * image: so the slowest is waited for, within bounds. */
+static uint64_t dispensable(struct node *n, uint64_t index)
+{
+    uint64_t keep = n->config->snapshot_catchup_entries;
+    uint64_t most = keep * LOG_KEPT_FACTOR;
+    uint64_t low = index > most ? index - most : 0;
+    uint64_t high = index > keep ? index - keep : 0;
+    uint64_t needed = slowest(n, high);
+    return needed > low ? needed : low;
+}
+
 /* What followers may still need stays in memory, by count and by bytes; for
  * those that need more an image of the store as it is now is on offer. */
 void node_offer_image(struct node *n)
 {
     struct raft *raft = replica_raft(n->replica);
     uint64_t index = mvcc_applied_index(n->mvcc);
-    uint64_t keep = n->config->snapshot_catchup_entries;
     struct raft_snapshot_meta meta = {
         .index = index,
         .term = mvcc_applied_term(n->mvcc),
@@ -106,9 +138,10 @@ void node_offer_image(struct node *n)
     raft_set_snapshot(raft, &meta);
     struct raft_status now;
     raft_get_status(raft, &now);
-    uint64_t slack = keep / 10;
-    if (index > keep && index - keep > now.first_index + slack) {
-        raft_compact(raft, index - keep);
+    uint64_t slack = n->config->snapshot_catchup_entries / 10;
+    uint64_t end = dispensable(n, index);
+    if (end > now.first_index + slack) {
+        raft_compact(raft, end);
     }
 }
 
