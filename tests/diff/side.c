@@ -236,6 +236,16 @@ void side_barrier(struct side *s, int member)
     }
 }
 
+void side_meet(struct side *s, int member, const char *path)
+{
+    if (member != s->roles[0] && strstr(path, ".Lease/")) {
+        side_barrier(s, s->roles[0]);
+    }
+    if (s->member_count > 1 && s->last_member != member) {
+        side_barrier(s, member);
+    }
+}
+
 static void drop_leases(struct side *s, int leader)
 {
     const Pb__LeaseLeasesRequest list = PB__LEASE_LEASES_REQUEST__INIT;
