@@ -14,7 +14,8 @@ static struct {
 static bool is_plain(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        if (!isalnum(data[i]) && !strchr("_-./", data[i])) {
+        if (!isalnum(data[i]) &&
+            (data[i] == 0 || !strchr("_-./", data[i]))) {
             return false;
         }
     }
