@@ -8,8 +8,19 @@ enum { BARE_MAX = 32, RUN_MIN = 9, BEHIND_MAX = 100 };
 
 static struct {
     struct side *side;
-    int member; /* that has answered */
+    int member;     /* that has answered */
+    uint64_t added; /* id of the member that was added last */
 } now;
+
+void text_note_added(uint64_t id)
+{
+    now.added = id;
+}
+
+uint64_t text_added(void)
+{
+    return now.added;
+}
 
 static bool is_plain(const uint8_t *data, size_t size)
 {
@@ -113,6 +124,10 @@ static void count_from_first(void *ctx, const struct field *f)
     if (strcmp(name, "hash") == 0) {
         *(uint32_t *)f->value = 1;
     }
+    if (strcmp(name, "ID") == 0 && message_is(f->message, "Member") &&
+        *(uint64_t *)f->value == now.added) {
+        *(uint64_t *)f->value = MARK_MEMBER + MEMBER_ADDED;
+    }
     if ((strstr(name, "revision") || strcmp(name, "rev") == 0) &&
         f->desc->type == PROTOBUF_C_TYPE_INT64) {
         int64_t *v = f->value;
@@ -181,7 +196,12 @@ static const char *take_quoted(const char *at, struct buf *out)
         size += at[size] == '\\' && at[size + 1] ? 2 : 1;
     }
     bool bare = is_plain((const uint8_t *)at + 1, size - 1);
-    buf_append(out, at + bare, size + 1 - 2 * bare);
+    for (size_t i = bare; i < size + 1 - bare; i++) {
+        /* one blank or two: protobuf's text form draws that for each build */
+        if (at[i] != ' ' || at[i + 1] != ' ') {
+            buf_append_byte(out, (uint8_t)at[i]);
+        }
+    }
     return at + size + (at[size] == '"');
 }
 

@@ -17,7 +17,9 @@
  *              without a revision)
  *   [k=v C M N lease L]  a KeyValue: created, modified, version
  *   PUT[..] DELETE[..] was[..]  events, with what was there before
- *   member0 member1 ...  ids: the leader, the followers; me: who is asked
+ *   {}         an answer without any field
+ *   member0 member1 ...  ids: the leader, the followers; me: who is asked;
+ *              member100: who was added last
  *   lease0 ...           ids that the server drew in this row
  *   "x"*1000             bytes a thousand times
  *   (..)*10              text ten times, %d in it being 0, 1, ...
@@ -118,6 +120,11 @@ void text_event(struct side *s, Pb__Event *e, struct buf *out);
 /* ---- snapshot.c ---- */
 /* A line: pieces small, counted down, named by a version, and whole. */
 void snapshot_summary(struct side *s, const struct answer *a, struct buf *out);
+
+/* The member that was added last is member100. */
+enum { MEMBER_ADDED = 100 };
+void text_note_added(uint64_t id);
+uint64_t text_added(void);
 
 /* ---- stream.c: calls that stay open ---- */
 enum { OPEN_MAX = 8, LINES_MAX = 4096, LINE_BYTES_MAX = 1 << 20 };

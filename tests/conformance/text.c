@@ -83,7 +83,8 @@ const char *text_number(struct side *s, int member, const char *at,
     if (*at == '@') {
         *ret = (uint64_t)(s->base + strtoll(at + 1, &end, 10));
     } else if (strncmp(at, "member", 6) == 0) {
-        *ret = member_id(s, (int)strtol(at + 6, &end, 10));
+        int role = (int)strtol(at + 6, &end, 10);
+        *ret = role == MEMBER_ADDED ? text_added() : member_id(s, role);
     } else if (strncmp(at, "lease", 5) == 0) {
         int i = (int)strtol(at + 5, &end, 10);
         *ret = i < s->drawn_count ? (uint64_t)s->drawn[i] : 4711;

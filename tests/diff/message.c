@@ -3,7 +3,7 @@
 #include "base/crc32c.h"
 #include "diff.h"
 
-enum { SHOWN_BYTES = 48 };
+enum { SHOWN_BYTES = 96 };
 
 static size_t size_of(ProtobufCType t)
 {
