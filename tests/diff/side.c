@@ -57,7 +57,8 @@ void side_close(struct side *s)
 
 void side_spin(struct side *s, uint64_t ms)
 {
-    timer_start(s->tick, ms, 0);
+    /* Again and again: the first may be due before the loop polls. */
+    timer_start(s->tick, ms, ms);
     uv_run(loop_uv(s->loop), UV_RUN_ONCE);
     timer_stop(s->tick);
 }
