@@ -25,8 +25,7 @@ uint64_t text_added(void)
 static bool is_plain(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        if (!isalnum(data[i]) &&
-            (data[i] == 0 || !strchr("_-./", data[i]))) {
+        if (!isalnum(data[i]) && (data[i] == 0 || !strchr("_-./", data[i]))) {
             return false;
         }
     }

@@ -1,4 +1,5 @@
 /* Runs a row: its calls in order, each answer compared. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -394,6 +395,20 @@ static void do_named(struct running *r, const char *verb, const char *text)
     }
 }
 
+/* PIDS: the members' process ids, in the order of their addresses. */
+static void kill_leader(struct running *r)
+{
+    const char *at = getenv("PIDS");
+    char *end = NULL;
+    long pid = 0;
+    for (int i = 0; at && i <= r->side->roles[0]; i++, at = end) {
+        pid = strtol(at, &end, 10);
+    }
+    if (pid <= 0 || kill((pid_t)pid, SIGKILL) != 0) {
+        fail(r, "a leader to kill", "none");
+    }
+}
+
 static void do_step(struct running *r, const struct row_step *step)
 {
     const char *verb = step->verb;
@@ -407,6 +422,8 @@ static void do_step(struct running *r, const struct row_step *step)
         do_open(r, step->text);
     } else if (strcmp(verb, "wire") == 0) {
         do_wire(r, step->text);
+    } else if (strcmp(verb, "kill") == 0) {
+        kill_leader(r);
     } else if (strcmp(verb, "settle") == 0) {
         if (!side_settle(r->side)) {
             fail(r, "a leader", "none");
@@ -435,10 +452,38 @@ static void state_text(struct running *r, struct buf *out)
     buf_append_byte(out, 0);
 }
 
-bool run_row(struct side *s, const struct row *row, int role,
-             const struct method *every)
+static void run_steps(struct running *r, struct count *count)
 {
-    struct running r = {.side = s, .row = row, .every = every};
+    r->failed = false;
+    for (int i = 0; i < r->row->count && !r->failed && !r->side->is_lost; i++) {
+        do_step(r, &r->row->steps[i]);
+    }
+    close_open(r);
+    if (r->side->is_lost) {
+        fail(r, "a server", "lost");
+    }
+    count->passed += !r->failed;
+    count->failed += r->failed;
+}
+
+static void run_all(struct running *r, bool with_auth, struct count *count)
+{
+    if (!r->row->every) {
+        run_steps(r, count);
+    }
+    for (int i = 0; i < method_count; i++) {
+        r->every = &methods[i];
+        if ((r->row->every & methods[i].kind) &&
+            (with_auth || !method_is_auth(&methods[i]))) {
+            run_steps(r, count);
+        }
+    }
+}
+
+void run_row(struct side *s, const struct row *row, int role, bool with_auth,
+             struct count *count)
+{
+    struct running r = {.side = s, .row = row};
     struct buf before = BUF_INIT(EXPANDED_MAX), after = BUF_INIT(EXPANDED_MAX);
     buf_init(&r.same, EXPANDED_MAX);
     side_clean(s);
@@ -448,21 +493,15 @@ bool run_row(struct side *s, const struct row *row, int role,
     if (row->unchanged) {
         state_text(&r, &before);
     }
-    for (int i = 0; i < row->count && !r.failed && !s->is_lost; i++) {
-        do_step(&r, &row->steps[i]);
-    }
-    close_open(&r);
+    run_all(&r, with_auth, count);
     if (row->unchanged && !r.failed) {
         state_text(&r, &after);
         if (strcmp((char *)before.data, (char *)after.data) != 0) {
             fail(&r, (char *)before.data, (char *)after.data);
+            count->failed++;
         }
-    }
-    if (s->is_lost) {
-        fail(&r, "a server", "lost");
     }
     buf_release(&before);
     buf_release(&after);
     buf_release(&r.same);
-    return !r.failed;
 }

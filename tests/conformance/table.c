@@ -15,7 +15,7 @@ static struct {
     struct side side;
     bool is_etcd;
     const char *wanted; /* NULL: all rows */
-    int passed, failed;
+    struct count count;
 } t;
 
 static bool is_meant(const struct row *row, int role)
@@ -35,26 +35,14 @@ static bool is_meant(const struct row *row, int role)
     return !t.wanted || strstr(row->rule, t.wanted);
 }
 
-static void run(const struct row *row, int role, const struct method *m)
+static void run(const struct row *row, int role)
 {
-    bool holds = run_row(&t.side, row, role, m);
-    t.passed += holds;
-    t.failed += !holds;
+    /* users and roles are not built yet */
+    run_row(&t.side, row, role, t.is_etcd, &t.count);
     fflush(stdout);
     if (t.side.is_lost) {
-        printf("%d passed, %d failed\n", t.passed, t.failed + 1);
+        printf("%d passed, %d failed\n", t.count.passed, t.count.failed);
         exit(1);
-    }
-}
-
-static void run_every(const struct row *row, int role)
-{
-    for (int i = 0; i < method_count; i++) {
-        /* users and roles are not built yet */
-        bool is_built = t.is_etcd || !method_is_auth(&methods[i]);
-        if ((row->every & methods[i].kind) && is_built) {
-            run(row, role, &methods[i]);
-        }
     }
 }
 
@@ -80,18 +68,13 @@ int main(int argc, char **argv)
     for (int role = 0; role < t.side.member_count && role < 2; role++) {
         for (int i = 0; i < rows.count; i++) {
             const struct row *row = rows.rows[i];
-            if (!is_meant(row, role)) {
-                continue;
-            }
-            if (row->every) {
-                run_every(row, role);
-            } else {
-                run(row, role, NULL);
+            if (is_meant(row, role)) {
+                run(row, role);
             }
         }
     }
     printf("%d rows in %d files\n%d passed, %d failed\n", rows.count, argc - 3,
-           t.passed, t.failed);
+           t.count.passed, t.count.failed);
     side_close(&t.side);
-    return t.failed != 0;
+    return t.count.failed != 0;
 }

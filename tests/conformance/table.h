@@ -32,6 +32,7 @@
  *                        it hears next, in order for each watcher
  *   heard NAME           that, without sending anything
  *   wire METHOD|PATH ..  HTTP/2 by hand, see wire.c
+ *   kill                 ends the leader's process (PIDS has all of them)
  *   settle               until the members agree who leads
  *   same NAME METHOD ..  the answer's text must be that of all others NAMEd
  *                        so in this row
@@ -151,10 +152,13 @@ const char *wire_call(struct side *s, int member, const struct method *m,
                       const char *path, const char *text, struct buf *out);
 
 /* ---- run.c ---- */
-/* Runs a row on the member of `role`; false: it does not hold, and why is
- * printed. `m`: the method of an `every` row. */
-bool run_row(struct side *s, const struct row *row, int role,
-             const struct method *m);
+struct count {
+    int passed, failed;
+};
+/* Runs a row on the member of `role`, an `every` row for each RPC, those for
+ * users and roles only `with_auth`. What does not hold is printed. */
+void run_row(struct side *s, const struct row *row, int role, bool with_auth,
+             struct count *count);
 
 /* ---- coverage.c ---- */
 /* Has each RPC a row, those of README's table above all? Prints those that

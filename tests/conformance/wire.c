@@ -12,6 +12,7 @@
  * The answer is a line a message, then, unless all is well, the HTTP status
  * that is not 200 and the gRPC status; or "reset N", "closed".
  */
+#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,6 +233,7 @@ static int dial(const struct wire *w)
     struct timeval patience = {.tv_sec = PATIENCE_S};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     if (connect(fd, (void *)&to, sizeof to) != 0) {
         perror("connect");
         exit(2);
