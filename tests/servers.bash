@@ -31,7 +31,7 @@ answers() { # client port
     curl -sf --max-time 2 "http://127.0.0.1:$1/health" | grep -q '"true"'
 }
 
-# start KIND BINARY N: N members; $urls are their client URLs, $started their
+# start KIND BINARY N [FLAG...]: N members; $urls are their client URLs, $started their
 # process ids.
 start() {
     local kind=$1 binary=$2 n=$3 i deadline initial=
@@ -52,7 +52,7 @@ start() {
             --listen-peer-urls "http://127.0.0.1:${peer[i]}" \
             --initial-advertise-peer-urls "http://127.0.0.1:${peer[i]}" \
             --initial-cluster "${initial#,}" --initial-cluster-token "test$n" \
-            --log-level error --unsafe-no-fsync \
+            --log-level error --unsafe-no-fsync "${@:4}" \
             >"$work/$kind$n.$i.log" 2>&1 </dev/null &
         pids+=($!)
         started+=($!)

@@ -93,30 +93,17 @@ static void cancel(struct api_call *c)
     }
 }
 
-static int decode(struct slice message, uint64_t *ret_action,
-                  struct slice *ret_version)
-{
-    struct proto_field f;
-    int more;
-    while ((more = proto_next(&message, &f)) > 0) {
-        if (f.number == 1 && f.wire == PROTO_VARINT) {
-            *ret_action = f.value;
-        } else if (f.number == 2 && f.wire == PROTO_BYTES) {
-            *ret_version = f.bytes;
-        }
-    }
-    return more;
-}
-
 void api_downgrade(struct grpc_call *call, struct slice message)
 {
     struct api *a = api_of(call);
-    struct slice version = {NULL, 0};
-    struct api_downgrade *d = arena_zalloc(grpc_call_arena(call), sizeof *d);
-    if (decode(message, &d->action, &version)) {
-        api_fail_unmarshal(call);
+    const Pb__DowngradeRequest *r =
+        grpc_unpack(call, &pb__downgrade_request__descriptor, message);
+    if (!r) {
         return;
     }
+    struct slice version = slice_str(r->version);
+    struct api_downgrade *d = arena_zalloc(grpc_call_arena(call), sizeof *d);
+    d->action = (uint64_t)(int64_t)r->action;
     struct api_call *c = api_call_new(call);
     c->downgrade = d;
     if (d->action == CANCEL) {

@@ -89,6 +89,9 @@ static void opened(void *ctx, struct mvcc_image *image, int err)
 
 void api_hash(struct grpc_call *call, struct slice message)
 {
+    if (!grpc_unpack(call, &pb__hash_request__descriptor, message)) {
+        return;
+    }
     struct hash *h = mem_zalloc(sizeof *h);
     h->api = api_of(call);
     h->call = grpc_call_ref(call);

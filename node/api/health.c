@@ -41,6 +41,9 @@ void api_health_watch(struct grpc_call *call, struct slice message)
  * generated code, which knows no maps, would leave out. */
 void api_health_list(struct grpc_call *call, struct slice message)
 {
+    if (!grpc_unpack(call, &pbh__health_list_request__descriptor, message)) {
+        return;
+    }
     static const uint8_t serving[] = {
         0x0a, 6, /* statuses, one entry */
         0x0a, 0, /* key: "" */

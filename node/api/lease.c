@@ -179,6 +179,9 @@ void api_lease_time_to_live(struct grpc_call *call, struct slice message)
 /* ---- list ---- */
 void api_lease_leases(struct grpc_call *call, struct slice message)
 {
+    if (!grpc_unpack(call, &pb__lease_leases_request__descriptor, message)) {
+        return;
+    }
     struct api *a = api_of(call);
     struct buf *body = &a->scratch;
     buf_reset(body, API_SCRATCH_KEEP);

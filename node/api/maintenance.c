@@ -42,6 +42,9 @@ static void add_errors(struct grpc_call *call, Pb__StatusResponse *r)
 
 void api_status_rpc(struct grpc_call *call, struct slice message)
 {
+    if (!grpc_unpack(call, &pb__status_request__descriptor, message)) {
+        return;
+    }
     struct api *a = api_of(call);
     struct arena *arena = grpc_call_arena(call);
     const struct raft_status *s = replica_status(a->config.replica);
@@ -160,6 +163,9 @@ static void defragmented(void *ctx, int err)
 
 void api_defragment(struct grpc_call *call, struct slice message)
 {
+    if (!grpc_unpack(call, &pb__defragment_request__descriptor, message)) {
+        return;
+    }
     kvdb_defragment(api_of(call)->db, defragmented, grpc_call_ref(call));
 }
 

@@ -188,6 +188,9 @@ void api_snapshot(struct grpc_call *call, struct slice message)
     if (stream->state) {
         return; /* a second request message is ignored */
     }
+    if (!grpc_unpack(call, &pb__snapshot_request__descriptor, message)) {
+        return;
+    }
     struct snapshot *s = mem_zalloc(sizeof *s);
     s->api = stream->api;
     s->stream = stream;

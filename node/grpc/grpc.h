@@ -155,7 +155,7 @@ void grpc_call_on_drain(struct grpc_call *c, size_t low,
 
 /* Unpacks into the call's arena (a bidi stream's message: into memory that
  * lives until its next message comes); on failure finishes the call with
- * the documented status (13) and returns NULL. Nested deeper than 100
+ * the documented status (13) and returns NULL. Nested deeper than 300
  * levels is a failure. */
 void *grpc_unpack(struct grpc_call *c, const ProtobufCMessageDescriptor *d,
                   struct slice message);

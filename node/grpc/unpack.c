@@ -4,7 +4,8 @@
 #include "base/text.h"
 #include "grpc/internal.h"
 
-enum { DEPTH_MAX = 100 };
+/* 128 Txns in each other, two levels each, and what is in the last. */
+enum { DEPTH_MAX = 300 };
 
 static void *arena_get(void *ctx, size_t size)
 {
@@ -166,8 +167,7 @@ static void fail(struct grpc_call *c, const char *why)
                            ? "grpc: error unmarshalling request: "
                            : "grpc: failed to unmarshal the received "
                              "message: ";
-    grpc_finish(c, GRPC_INTERNAL,
-                arena_printf(&c->arena, "%sproto:\xc2\xa0%s", what, why));
+    grpc_finish(c, GRPC_INTERNAL, arena_printf(&c->arena, "%s%s", what, why));
 }
 
 void *grpc_unpack(struct grpc_call *c, const ProtobufCMessageDescriptor *d,
@@ -181,7 +181,8 @@ void *grpc_unpack(struct grpc_call *c, const ProtobufCMessageDescriptor *d,
         m = protobuf_c_message_unpack(d, &a, message.size, message.data);
     }
     if (!m) {
-        fail(c, "cannot parse invalid wire-format data");
+        fail(c, "proto:\xc2\xa0"
+                "cannot parse invalid wire-format data");
     } else if (!is_message_utf8(m)) {
         fail(c, "string field contains invalid UTF-8");
         m = NULL;

@@ -83,6 +83,12 @@ struct run {
 /* ---- message.c: any message through its descriptor ---- */
 /* In protobuf's text form on one line; long bytes by size and checksum. */
 void message_print(struct buf *out, const ProtobufCMessage *m);
+/* The same, but for the nested messages that `instead` prints, with their
+ * names, by itself. */
+typedef bool message_instead(struct buf *out, const char *name,
+                             const ProtobufCMessage *m);
+void message_print_with(struct buf *out, const ProtobufCMessage *m,
+                        message_instead *instead);
 /* Calls `each` for every scalar, string and bytes field that is present,
  * nested ones too. */
 struct field {
@@ -184,6 +190,10 @@ void side_wait(struct side *s, const struct answer *a);
 ProtobufCMessage *side_request(struct side *s, const ProtobufCMessage *m);
 /* What is applied everywhere is applied here too. */
 void side_barrier(struct side *s, int member);
+/* Takes the members' delay out of what is compared, before a call of
+ * `member`. A follower hands calls for leases to the leader, which may be
+ * behind it in applying. */
+void side_meet(struct side *s, int member, const char *path);
 /* Runs the loop once, for `ms` at most. */
 void side_spin(struct side *s, uint64_t ms);
 /* The i-th message of an answer, in scratch memory; NULL: not readable. */

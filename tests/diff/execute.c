@@ -64,23 +64,11 @@ static void print_answer(struct side *s, const struct step *step,
     buf_printf(out, a->text[0] ? " \"%s\"\n" : "\n", a->text);
 }
 
-/* Takes the members' delay out of what is compared. A follower hands calls
- * for leases to the leader, which may be behind it in applying. */
-static void meet(struct side *s, int member, const char *path)
-{
-    if (member != s->roles[0] && strstr(path, ".Lease/")) {
-        side_barrier(s, s->roles[0]);
-    }
-    if (s->member_count > 1 && s->last_member != member) {
-        side_barrier(s, member);
-    }
-}
-
 static void do_call(struct side *s, const struct step *step, struct buf *out)
 {
     struct answer a;
     int member = member_of(s, step);
-    meet(s, member, step->path);
+    side_meet(s, member, step->path);
     ProtobufCMessage *request =
         step->request ? side_request(s, step->request) : NULL;
     struct grpc_client_call *c = side_begin(s, member, step->path, request, &a);
@@ -162,7 +150,7 @@ static void do_begin(struct side *s, const struct step *step)
         return;
     }
     int member = member_of(s, step);
-    meet(s, member, step->path);
+    side_meet(s, member, step->path);
     w->step = step;
     w->call = side_begin(s, member, step->path, side_request(s, step->request),
                          &w->answer);

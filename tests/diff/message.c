@@ -3,7 +3,7 @@
 #include "base/crc32c.h"
 #include "diff.h"
 
-enum { SHOWN_BYTES = 48 };
+enum { SHOWN_BYTES = 96 };
 
 static size_t size_of(ProtobufCType t)
 {
@@ -92,7 +92,7 @@ static void print_signed(struct buf *out, int64_t v)
 }
 
 static void print_value(struct buf *out, const ProtobufCFieldDescriptor *d,
-                        const void *value)
+                        const void *value, message_instead *instead)
 {
     const ProtobufCBinaryData *bytes = value;
     switch (d->type) {
@@ -105,7 +105,7 @@ static void print_value(struct buf *out, const ProtobufCFieldDescriptor *d,
         break;
     case PROTOBUF_C_TYPE_MESSAGE:
         buf_append_str(out, "{ ");
-        message_print(out, *(ProtobufCMessage *const *)value);
+        message_print_with(out, *(ProtobufCMessage *const *)value, instead);
         buf_append_byte(out, '}');
         break;
     default:
@@ -121,13 +121,23 @@ static void print_value(struct buf *out, const ProtobufCFieldDescriptor *d,
 
 void message_print(struct buf *out, const ProtobufCMessage *m)
 {
+    message_print_with(out, m, NULL);
+}
+
+void message_print_with(struct buf *out, const ProtobufCMessage *m,
+                        message_instead *instead)
+{
     for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
         const ProtobufCFieldDescriptor *d = &m->descriptor->fields[i];
         char *at;
         size_t n = elements(m, d, &at);
         for (size_t k = 0; k < n; k++, at += size_of(d->type)) {
+            if (instead && d->type == PROTOBUF_C_TYPE_MESSAGE &&
+                instead(out, d->name, *(ProtobufCMessage **)(void *)at)) {
+                continue;
+            }
             buf_printf(out, "%s: ", d->name);
-            print_value(out, d, at);
+            print_value(out, d, at, instead);
             buf_append_byte(out, ' ');
         }
     }

@@ -57,7 +57,8 @@ void side_close(struct side *s)
 
 void side_spin(struct side *s, uint64_t ms)
 {
-    timer_start(s->tick, ms, 0);
+    /* Again and again: the first may be due before the loop polls. */
+    timer_start(s->tick, ms, ms);
     uv_run(loop_uv(s->loop), UV_RUN_ONCE);
     timer_stop(s->tick);
 }
@@ -233,6 +234,16 @@ void side_barrier(struct side *s, int member)
                                &pb__range_response__descriptor);
     if (r && r->header) {
         s->revision = r->header->revision;
+    }
+}
+
+void side_meet(struct side *s, int member, const char *path)
+{
+    if (member != s->roles[0] && strstr(path, ".Lease/")) {
+        side_barrier(s, s->roles[0]);
+    }
+    if (s->member_count > 1 && s->last_member != member) {
+        side_barrier(s, member);
     }
 }
 

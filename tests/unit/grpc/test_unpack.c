@@ -107,10 +107,10 @@ static const char bad_wire[] =
 static void nesting_has_a_limit(void **state)
 {
     struct fixture *f = *state;
-    for (int levels = 98; levels <= 102; levels++) {
+    for (int levels = 298; levels <= 302; levels++) {
         struct exchange x;
         send_nested(f, &x, levels);
-        if (levels <= 100) {
+        if (levels <= 300) {
             assert_int_equal(depth, levels);
             expect(&x, 200, 0, "");
         } else {
@@ -128,11 +128,10 @@ static void bad_bytes_are_refused(void **state)
     static const char *const cases[][2] = {
         {"\x0a\x05\x01", bad_wire},
         {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", bad_wire},
-        {"\x12\x02\xc3\x28",
-         "grpc: error unmarshalling request: proto:%C2%A0string field "
-         "contains invalid UTF-8"},
+        {"\x12\x02\xc3\x28", "grpc: error unmarshalling request: string field "
+                             "contains invalid UTF-8"},
         {"\x0a\x04\x12\x02\xc3\x28",
-         "grpc: error unmarshalling request: proto:%C2%A0string field "
+         "grpc: error unmarshalling request: string field "
          "contains invalid UTF-8"},
     };
     struct fixture *f = *state;
