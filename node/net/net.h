@@ -107,6 +107,14 @@ int conn_detach_fd(struct conn *c);
  * count, 0 when there are none yet, ERR_CLOSED. */
 int conn_peek(struct conn *c, void *data, size_t size);
 
+/* Tells once whether the first bytes are HTTP/2's preface (RFC 9113, section
+ * 3.4), without taking them: `done` sets another handler, detaches or closes.
+ * A connection that says too little for a minute is closed. Only before any
+ * on_data. */
+void conn_sniff(struct conn *c,
+                void (*done)(void *ctx, struct conn *c, bool is_http2),
+                void *ctx);
+
 /* Two connections, each the other's other side. ERR_IO: no descriptors
  * left. */
 int conn_pair(struct loop *l, struct conn **ret_a, struct conn **ret_b);
