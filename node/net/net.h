@@ -38,6 +38,20 @@ uint64_t loop_now_ms(const struct loop *l);
 uint64_t loop_now_ns(const struct loop *l); /* a fresh reading */
 uv_loop_t *loop_uv(struct loop *l);
 
+/* Stops the loop at SIGTERM or SIGINT, whose number is then in `s`; `s` lives
+ * as long as the loop. */
+struct loop_signals {
+    struct loop *loop;
+    int number;
+    uv_signal_t on_term;
+    uv_signal_t on_int;
+};
+void loop_stop_on_signals(struct loop *l, struct loop_signals *s);
+/* The end of main: ends as the signal would have ended the process, so that
+ * a supervisor sees it; process 1 of a container cannot be ended so and gets
+ * 0 to exit with. */
+int loop_exit_by_signal(int number);
+
 struct pass_hook {
     void (*run)(struct pass_hook *h);
     struct list link; /* net's */
