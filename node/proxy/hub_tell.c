@@ -124,7 +124,7 @@ static void tell_fragments(struct hub_watcher *w, struct hub_say *say,
         struct slice start = rest, next = rest;
         struct proto_field f;
         while (next.size && proto_next(&next, &f) > 0 &&
-               (rest.size == start.size || start.size - next.size <= max)) {
+               (rest.size == start.size || start.size - next.size < max)) {
             rest = next;
         }
         struct bytes *part =
