@@ -37,9 +37,30 @@ static struct hub_watcher *find(const struct hub_stream *s, int64_t id)
     return NULL;
 }
 
+static void put_id(struct hub_watcher *w, int64_t id)
+{
+    w->id = id;
+    w->has_id = true;
+    table_add(&w->stream->by_id, &w->table, table_hash_u64((uint64_t)id, 0));
+}
+
+void hub_watcher_name(struct hub_watcher *w)
+{
+    struct hub_stream *s = w->stream;
+    if (!w->has_id) {
+        while (find(s, s->next_id)) {
+            s->next_id++;
+        }
+        put_id(w, s->next_id++);
+    }
+}
+
 void hub_watcher_free(struct hub_watcher *w)
 {
-    table_remove(&w->stream->by_id, &w->table);
+    if (w->has_id) {
+        table_remove(&w->stream->by_id, &w->table);
+    }
+    w->stream->untold -= !w->is_told;
     list_remove(&w->in_stream);
     list_remove(&w->in_broadcast);
     w->stream->count--;
@@ -162,6 +183,7 @@ static struct hub_watcher *watcher_new(struct hub_stream *s,
     list_init(&w->in_broadcast);
     list_append(&s->watchers, &w->in_stream);
     s->count++;
+    s->untold++;
     return w;
 }
 
@@ -181,12 +203,10 @@ static int create(struct hub_stream *s, struct slice message)
         hub_tell(s, &say, NULL);
         return 0;
     }
-    while (c.id == 0 && find(s, s->next_id)) {
-        s->next_id++;
-    }
     struct hub_watcher *w = watcher_new(s, &c);
-    w->id = c.id ? c.id : s->next_id++;
-    table_add(&s->by_id, &w->table, table_hash_u64((uint64_t)w->id, 0));
+    if (c.id) {
+        put_id(w, c.id);
+    }
     if (!s->is_slow) {
         hub_subscribe(w);
     }

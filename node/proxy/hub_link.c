@@ -86,6 +86,7 @@ static struct hub_broadcast *broadcast_new(struct hub_link *l,
     list_init(&b->in_pending);
     list_init(&b->watchers);
     list_append(&g->broadcasts, &b->in_group);
+    list_append(&l->broadcasts, &b->in_link);
     if (l->is_up) {
         send_create(b);
     }
@@ -101,6 +102,7 @@ void hub_broadcast_drop(struct hub_broadcast *b)
     }
     list_remove(&b->in_pending);
     list_remove(&b->in_group);
+    list_remove(&b->in_link);
     if (list_empty(&g->broadcasts)) {
         table_remove(&l->by_range, &g->table);
         list_remove(&g->link);
@@ -111,9 +113,13 @@ void hub_broadcast_drop(struct hub_broadcast *b)
 
 /* Whether the watcher, which begins or comes back, may listen to it from now
  * on. One with a token is let in only where a member has yet to answer: then
- * the answer is also about it. */
+ * the answer is also about it. One behind another on its stream whose answer
+ * is awaited has to ask, since clients are answered in order. */
 static bool may_join(const struct hub_watcher *w, const struct hub_broadcast *b)
 {
+    if (w->stream->untold > !w->is_told) {
+        return false;
+    }
     if (!b->is_created) {
         return b->next == w->next;
     }
@@ -172,13 +178,9 @@ static void on_up(void *ctx)
 {
     struct hub_link *l = ctx;
     l->is_up = true;
-    list_each(gr, after, &l->groups)
+    list_each(it, safe, &l->broadcasts)
     {
-        struct hub_group *g = container_of(gr, struct hub_group, link);
-        list_each(it, safe, &g->broadcasts)
-        {
-            send_create(container_of(it, struct hub_broadcast, in_group));
-        }
+        send_create(container_of(it, struct hub_broadcast, in_link));
     }
 }
 
@@ -192,25 +194,18 @@ static void on_message(void *ctx, struct slice message)
 static void forget_session(struct hub_link *l)
 {
     l->is_up = false;
-    list_each(gr, after, &l->groups)
+    list_each(it, safe, &l->broadcasts)
     {
-        struct hub_group *g = container_of(gr, struct hub_group, link);
-        struct list *it = g->broadcasts.next;
-        bool is_last = false;
-        while (!is_last) {
-            struct hub_broadcast *b =
-                container_of(it, struct hub_broadcast, in_group);
-            it = it->next;
-            is_last = it == &g->broadcasts;
-            if (b->id) {
-                table_remove(&l->by_id, &b->table);
-            }
-            b->id = 0;
-            b->is_created = b->is_live = false;
-            list_remove(&b->in_pending);
-            if (b->count == 0) { /* it waited for its answer */
-                hub_broadcast_drop(b);
-            }
+        struct hub_broadcast *b =
+            container_of(it, struct hub_broadcast, in_link);
+        if (b->id) {
+            table_remove(&l->by_id, &b->table);
+        }
+        b->id = 0;
+        b->is_created = b->is_live = false;
+        list_remove(&b->in_pending);
+        if (b->count == 0) { /* it waited for its answer */
+            hub_broadcast_drop(b);
         }
     }
 }
@@ -266,6 +261,7 @@ struct hub_link *hub_link_get(struct hub *h, const struct credentials *c)
     l->has_leader = c->has_leader;
     list_init(&l->streams);
     list_init(&l->groups);
+    list_init(&l->broadcasts);
     list_init(&l->pending);
     list_append(&h->links, &l->link);
     l->uplink =

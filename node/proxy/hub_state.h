@@ -32,6 +32,7 @@ struct hub_link {
     bool is_up;
     struct list streams;
     struct list groups;
+    struct list broadcasts; /* in the order they were asked for */
     struct list pending;   /* broadcasts, in the order their creates went out */
     struct table by_id;    /* broadcasts that are known upstream */
     struct table by_range; /* groups */
@@ -55,6 +56,7 @@ struct hub_broadcast {
     struct hub_group *group;
     struct table_link table;
     struct list in_group;
+    struct list in_link;
     struct list in_pending;
     int64_t id;   /* upstream; 0: waiting */
     int64_t next; /* first revision that was not told; 0: not known yet */
@@ -70,8 +72,9 @@ struct hub_watcher {
     struct list in_broadcast;
     struct hub_stream *stream;
     struct hub_broadcast *broadcast; /* NULL: parked */
-    int64_t id;
+    int64_t id;                      /* has_id */
     int64_t next; /* first revision wanted; 0: from the present on */
+    bool has_id;  /* the client chose it, or it was told its own */
     bool is_told; /* created was */
     bool progress;
     bool prev_kv;
@@ -91,6 +94,7 @@ struct hub_stream {
     struct list watchers;
     struct table by_id;
     uint32_t count;
+    uint32_t untold; /* watchers whose "created" is still to come */
     int64_t next_id;
     bool is_slow;
     bool asks_progress;
@@ -113,6 +117,8 @@ void hub_broadcast_drop(struct hub_broadcast *b);
 int hub_answer(struct hub_link *l, struct slice message);
 
 /* ---- hub.c ---- */
+/* Gives the watcher its id: one that is free, or the client's choice. */
+void hub_watcher_name(struct hub_watcher *w);
 void hub_watcher_free(struct hub_watcher *w);
 /* Parks the streams that have become slow; not while lists are walked. */
 void hub_settle(struct hub *h);

@@ -36,8 +36,10 @@ void hub_tell(struct hub_stream *s, const struct hub_say *say,
 
 void hub_tell_created(struct hub_watcher *w, const struct hub_header *header)
 {
+    hub_watcher_name(w);
     struct hub_say say = {.header = header, .watch_id = w->id, .created = true};
     w->is_told = true;
+    w->stream->untold--;
     hub_tell(w->stream, &say, NULL);
 }
 

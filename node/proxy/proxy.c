@@ -182,14 +182,31 @@ static int start(struct proxy *p)
     return err;
 }
 
-/* The connections, with what hangs on them, go first; then what they used. */
-static void finish(struct proxy *p)
+static void drained(void *ctx)
+{
+    struct proxy *p = ctx;
+    loop_stop(p->loop);
+}
+
+/* Clients are told first: their streams hang on the hub and the keeper, these
+ * on the endpoints. */
+static void stop(struct proxy *p)
 {
     listener_close(p->listener);
     listener_close(p->metrics_listener);
     proxy_http_close(p);
     admin_free(p->admin);
     p->admin = NULL;
+    if (p->grpc) {
+        grpc_server_stop(p->grpc, GRPC_UNAVAILABLE,
+                         "etcdserver: server stopped", drained, p);
+        loop_run(p->loop);
+        grpc_server_free(p->grpc);
+        proxy_streams_close(p);
+        cache_free(p->cache);
+        name_space_release(&p->name_space);
+    }
+    upstream_free(p->upstream);
 }
 
 static int run(struct proxy_config *c)
@@ -205,7 +222,7 @@ static int run(struct proxy_config *c)
     if (err == 0) {
         loop_run(p.loop);
     }
-    finish(&p);
+    stop(&p);
     return err ? 1 : loop_exit_by_signal(p.signals.number);
 }
 

@@ -186,8 +186,10 @@ static void test_ids(void **state)
     create.watch_id = 1;
     watch_as(&a, &create, "k", 5);
     watch(&a, "k", 5);
-    watch(&a, "k", 5); /* 1 is taken */
-    created(1, 10);
+    watch(&a, "k", 5);                    /* 1 is taken */
+    for (int64_t id = 1; id <= 3; id++) { /* answered in order, one each */
+        created(id, 10);
+    }
     told(&a, "1+ 0+ 2+");
     watch_as(&a, &create, "k", 5);
     told(&a, "-1+x,mvcc: duplicate watch ID provided on the WatchStream");
@@ -195,6 +197,25 @@ static void test_ids(void **state)
     told(&a, "1x");
     cancel(&a, 1);
     told(&a, "");
+}
+
+/* A refused create takes no id; clients are answered in their order, though
+ * the second could have been answered at once. */
+static void test_order_of_answers(void **state)
+{
+    Pb__WatchResponse r = PB__WATCH_RESPONSE__INIT;
+    watch(&b, "k", 0);
+    created(1, 10);
+    watch(&a, "j", -1);
+    watch(&a, "k", 11);
+    sent(0, "+1 k@0 +2 j@-1 +3 k@11");
+    told(&a, "");
+    r.watch_id = -1;
+    r.created = r.canceled = true;
+    answer(0, &r, 10);
+    created(3, 10);
+    told(&a, "-1+x 0+");
+    sent(0, "-3");
 }
 
 /* ---- dropping ---- */
@@ -217,12 +238,14 @@ static void test_last_one_cancels_upstream(void **state)
 
 static void test_left_before_it_is_created(void **state)
 {
-    watch(&a, "k", 0);
-    cancel(&a, 0);
+    Pb__WatchCreateRequest create = PB__WATCH_CREATE_REQUEST__INIT;
+    create.watch_id = 7;
+    watch_as(&a, &create, "k", 0);
+    cancel(&a, 7);
     sent(0, "+1 k@0"); /* answers come in order, so it is awaited */
     created(1, 10);
     sent(0, "-1");
-    told(&a, "0x");
+    told(&a, "7x");
 }
 
 /* All are told; the next one asks upstream anew, and is told the same. */
@@ -397,6 +420,7 @@ int main(void)
         TEST(test_token_is_judged),
         TEST(test_refused),
         TEST(test_ids),
+        TEST(test_order_of_answers),
         TEST(test_last_one_cancels_upstream),
         TEST(test_left_before_it_is_created),
         TEST(test_compacted),
