@@ -194,7 +194,8 @@ static int create(struct hub_stream *s, struct slice message)
     if (err) {
         return err;
     }
-    if (c.id && find(s, c.id)) {
+    bool is_taken = c.id && find(s, c.id);
+    if (is_taken && c.start >= 0) { /* else a member has the word */
         struct hub_say say = {.header = &s->link->header,
                               .watch_id = -1,
                               .created = true,
@@ -204,7 +205,7 @@ static int create(struct hub_stream *s, struct slice message)
         return 0;
     }
     struct hub_watcher *w = watcher_new(s, &c);
-    if (c.id) {
+    if (c.id && !is_taken) {
         put_id(w, c.id);
     }
     if (!s->is_slow) {
@@ -341,9 +342,10 @@ void hub_get_stats(const struct hub *h, struct hub_stats *ret)
             struct hub_group *g = container_of(gr, struct hub_group, link);
             list_each(br, following, &g->broadcasts)
             {
+                uint32_t count =
+                    container_of(br, struct hub_broadcast, in_group)->count;
                 stats.broadcasts++;
-                stats.coalesced +=
-                    container_of(br, struct hub_broadcast, in_group)->count - 1;
+                stats.coalesced += count > 1 ? count - 1 : 0;
             }
         }
     }

@@ -145,10 +145,17 @@ static void end_broadcast(struct hub_broadcast *b, const struct answer *a)
 
 /* ---- moving together ---- */
 
+/* Of one that nobody listens to any more: as if a last one left. */
+static void drop_last(struct hub_broadcast *b)
+{
+    struct hub_watcher last = {.broadcast = b};
+    list_init(&last.in_broadcast);
+    b->count = 1;
+    hub_unsubscribe(&last);
+}
+
 static void move_all(struct hub_broadcast *from, struct hub_broadcast *to)
 {
-    struct hub_watcher last = {.broadcast = from};
-    list_init(&last.in_broadcast);
     list_each(it, safe, &from->watchers)
     {
         struct hub_watcher *w =
@@ -158,12 +165,23 @@ static void move_all(struct hub_broadcast *from, struct hub_broadcast *to)
         w->broadcast = to;
         to->count++;
     }
-    from->count = 1;
-    hub_unsubscribe(&last);
+    drop_last(from);
 }
 
-/* A watcher may go where nothing that it has not seen was told already. */
-static void merge(struct hub_broadcast *b)
+/* Whether all of `b` go to `other`, which has told nothing that they have not
+ * seen: the one that is less far, or stands in nobody's way, or has more. */
+static bool goes_to(const struct hub_broadcast *b,
+                    const struct hub_broadcast *other)
+{
+    if (other->next != b->next) {
+        return other->next < b->next;
+    }
+    return other->is_ahead == b->is_ahead ? other->count >= b->count
+                                          : b->is_ahead;
+}
+
+/* False: `b` is no more. */
+static bool merge(struct hub_broadcast *b)
 {
     list_each(it, safe, &b->group->broadcasts)
     {
@@ -172,28 +190,33 @@ static void merge(struct hub_broadcast *b)
         if (other == b || !b->is_live || !other->is_live) {
             continue;
         }
-        bool to_other = other->next <= b->next &&
-                        (other->next < b->next || other->count >= b->count);
-        if (to_other) {
+        if (goes_to(b, other)) {
             move_all(b, other);
-            return;
+            return false;
         }
-        if (b->next <= other->next) {
-            move_all(other, b);
-        }
+        move_all(other, b);
     }
+    return true;
 }
 
 /* ---- created ---- */
 
-static void created(struct hub_broadcast *b, const struct hub_header *header)
+static bool has_pending_from_now(const struct hub_group *g)
 {
-    list_remove(&b->in_pending);
-    b->is_created = true;
-    if (b->next == 0) {
-        b->next = header->revision + 1;
+    list_each(it, safe, &g->broadcasts)
+    {
+        const struct hub_broadcast *b =
+            container_of(it, struct hub_broadcast, in_group);
+        if (!b->is_created && b->next == 0) {
+            return true;
+        }
     }
-    b->is_live = b->next > header->revision;
+    return false;
+}
+
+static void tell_created(struct hub_broadcast *b,
+                         const struct hub_header *header)
+{
     list_each(it, safe, &b->watchers)
     {
         struct hub_watcher *w =
@@ -205,14 +228,28 @@ static void created(struct hub_broadcast *b, const struct hub_header *header)
             hub_tell_created(w, header);
         }
     }
-    if (b->count == 0) { /* all left meanwhile */
-        struct hub_watcher nobody = {.broadcast = b};
-        list_init(&nobody.in_broadcast);
-        b->count = 1;
-        hub_unsubscribe(&nobody);
+}
+
+static void created(struct hub_broadcast *b, const struct hub_header *header)
+{
+    list_remove(&b->in_pending);
+    b->is_created = true;
+    b->is_ahead = b->next > header->revision;
+    if (b->next == 0) {
+        b->next = header->revision + 1;
+    }
+    b->is_live = b->next > header->revision;
+    tell_created(b, header);
+    if (!merge(b)) {
         return;
     }
-    merge(b);
+    if (b->count == 0) { /* all left meanwhile, or nobody moved in */
+        drop_last(b);
+    } else if (b->is_ahead && !has_pending_from_now(b->group)) {
+        /* One from the present on, to move into, so that it is in the way of
+         * nobody's progress. */
+        hub_broadcast_new(b->link, b->group, 0);
+    }
 }
 
 /* ---- events and progress ---- */
@@ -234,6 +271,7 @@ static void tell_events(struct hub_broadcast *b, struct answer *a)
     }
     b->link->hub->events_coalesced += b->count - 1;
     b->is_live |= last >= a->header.revision;
+    b->is_ahead = false;
     advance(b, last + 1);
 }
 

@@ -76,8 +76,8 @@ static struct hub_group *group_of(struct hub_link *l, struct slice key,
     return g;
 }
 
-static struct hub_broadcast *broadcast_new(struct hub_link *l,
-                                           struct hub_group *g, int64_t start)
+struct hub_broadcast *hub_broadcast_new(struct hub_link *l, struct hub_group *g,
+                                        int64_t start)
 {
     struct hub_broadcast *b = mem_zalloc(sizeof *b);
     b->link = l;
@@ -141,7 +141,7 @@ void hub_subscribe(struct hub_watcher *w)
         }
     }
     if (found == NULL) {
-        found = broadcast_new(l, g, w->next);
+        found = hub_broadcast_new(l, g, w->next);
     }
     w->broadcast = found;
     found->count++;
@@ -202,7 +202,7 @@ static void forget_session(struct hub_link *l)
             table_remove(&l->by_id, &b->table);
         }
         b->id = 0;
-        b->is_created = b->is_live = false;
+        b->is_created = b->is_live = b->is_ahead = false;
         list_remove(&b->in_pending);
         if (b->count == 0) { /* it waited for its answer */
             hub_broadcast_drop(b);

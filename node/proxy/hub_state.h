@@ -61,7 +61,9 @@ struct hub_broadcast {
     int64_t id;   /* upstream; 0: waiting */
     int64_t next; /* first revision that was not told; 0: not known yet */
     bool is_created;
-    bool is_live; /* has told all there is; what comes now is new */
+    bool is_live;  /* has told all there is; what comes now is new */
+    bool is_ahead; /* began behind the present, where nothing was yet: a
+                      member promises no progress on a stream with such */
     struct list watchers;
     uint32_t count;
 };
@@ -109,6 +111,9 @@ void hub_subscribe(struct hub_watcher *w);
 void hub_unsubscribe(struct hub_watcher *w);
 void hub_ask_progress(struct hub_link *l);
 
+/* Asks for a range from `start` on, 0: the present. */
+struct hub_broadcast *hub_broadcast_new(struct hub_link *l, struct hub_group *g,
+                                        int64_t start);
 /* Without watchers; unknown upstream, or over there. */
 void hub_broadcast_drop(struct hub_broadcast *b);
 

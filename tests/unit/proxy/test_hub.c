@@ -379,6 +379,32 @@ static void test_progress_on_demand(void **state)
     told(&a, "");
 }
 
+/* One that begins in the future would keep a member from promising anything
+ * to the others on the link: it waits in a watch from the present on. */
+static void test_future_is_in_nobodys_way(void **state)
+{
+    watch(&a, "k", 100);
+    created(1, 10);
+    sent(0, "+1 k@100 +2 k@0");
+    assert_int_equal(stats().coalesced, 0);
+    watch(&b, "k", 0); /* shares the one that is on its way */
+    created(2, 12);
+    sent(0, "-1");
+    told(&a, "0+");
+    told(&b, "0+");
+    event(2, "k", 99);
+    event(2, "k", 100);
+    told(&a, "0,k@100");
+    told(&b, "0,k@99 0,k@100");
+    /* Too late: the future has come meanwhile. */
+    watch(&a, "j", 101);
+    created(3, 100);
+    event(3, "j", 101);
+    created(4, 101);
+    sent(0, "+3 j@101 +4 j@0 -4");
+    told(&a, "1+ 1,j@101");
+}
+
 /* ---- the namespace, bad input ---- */
 
 static void test_name_space(void **state)
@@ -430,6 +456,7 @@ int main(void)
         TEST(test_slow_reader_comes_back),
         TEST(test_slow_reader_alone),
         TEST(test_progress_on_demand),
+        TEST(test_future_is_in_nobodys_way),
         cmocka_unit_test(test_name_space),
         TEST(test_malformed),
     };
