@@ -37,6 +37,7 @@ static void on_readable(void *ctx)
     }
     struct sniff told = *s;
     sniff_free(s);
+    conn_set_handler(told.conn, NULL, NULL); /* we are to be told no more */
     told.done(told.ctx, told.conn, is_http2);
 }
 

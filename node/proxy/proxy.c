@@ -78,6 +78,10 @@ static void on_admin(void *ctx)
 
 static void to_http(struct proxy *p, struct conn *c)
 {
+    if (p->admin == NULL) { /* it is stopping */
+        conn_close(c, false);
+        return;
+    }
     int fd = conn_detach_fd(c);
     if (fd >= 0) {
         admin_accept(p->admin, fd);
