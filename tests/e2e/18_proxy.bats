@@ -79,9 +79,9 @@ grpc() {
     printf '%b' "\\x00\\x00\\x00\\x00\\x$(printf '%02x' $((${#3} / 2)))" \
         >"$body"
     printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" >>"$body"
-    curl -s --max-time 10 --http2-prior-knowledge -X POST -D - -o /dev/null \
-        -H 'te: trailers' -H 'content-type: application/grpc' \
-        ${4:+-H "$4"} --data-binary "@$body" "http://$1$2" | tr -d '\r'
+    nghttp -vn -t 10 -d "$body" -H ':method: POST' -H 'te: trailers' \
+        -H 'content-type: application/grpc' ${4:+-H "$4"} "http://$1$2" |
+        sed -n 's/.*recv (stream_id=[0-9]*) //p'
 }
 
 both_clients() {
