@@ -8,8 +8,9 @@ V ?= $(shell cat VERSION)
 CC ?= gcc
 
 # Layers: a module may include the doors of the modules named here, and of base always.
-MODULES := base proto pbjson raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica restore api admin server
+MODULES := base pflag proto pbjson raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica restore api admin proxy tcpproxy server
 USES_base :=
+USES_pflag :=
 USES_proto :=
 USES_pbjson := proto
 USES_raft :=
@@ -30,9 +31,11 @@ USES_replica := raft
 USES_restore := image kvdb mvcc wal replica
 USES_api := proto net grpc kvdb image mvcc lease auth watch apply replica
 USES_admin := gateway
+USES_proxy := pflag proto net grpc peer admin
+USES_tcpproxy := pflag net
 USES_server := $(filter-out server,$(MODULES))
 USES_client := net h2 grpc proto image
-USES_cli := $(USES_client) client restore
+USES_cli := $(USES_client) client pflag restore
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter -Wno-missing-field-initializers

@@ -12,31 +12,30 @@
 
 enum { LOCAL_FORMATS = CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_TABLE };
 
-static const struct cli_flag restore_flags[] = {
-    {"bump-revision", CLI_FLAG_INT, "0",
+static const struct pflag restore_flags[] = {
+    {"bump-revision", PFLAG_INT, "0",
      "raise the revision by as much (with --mark-compacted), so that what "
      "clients have seen of the old cluster is behind"},
-    {"data-dir", CLI_FLAG_STRING, "",
+    {"data-dir", PFLAG_STRING, "",
      "data directory to make (<name>.etcd where it is not given)"},
-    {"initial-advertise-peer-urls", CLI_FLAG_STRING, "http://localhost:2380",
+    {"initial-advertise-peer-urls", PFLAG_STRING, "http://localhost:2380",
      "this member's peer URLs"},
-    {"initial-cluster", CLI_FLAG_STRING, "default=http://localhost:2380",
+    {"initial-cluster", PFLAG_STRING, "default=http://localhost:2380",
      "the members of the new cluster: name=url, separated by commas"},
-    {"initial-cluster-token", CLI_FLAG_STRING, "etcd-cluster",
+    {"initial-cluster-token", PFLAG_STRING, "etcd-cluster",
      "word that tells this cluster from others"},
-    {"initial-memory-map-size", CLI_FLAG_INT, "0", "without meaning here"},
-    {"mark-compacted", CLI_FLAG_BOOL, "false",
+    {"initial-memory-map-size", PFLAG_INT, "0", "without meaning here"},
+    {"mark-compacted", PFLAG_BOOL, "false",
      "with --bump-revision: all history counts as compacted"},
-    {"name", CLI_FLAG_STRING, "default", "this member's name"},
-    {"skip-hash-check", CLI_FLAG_BOOL, "false",
+    {"name", PFLAG_STRING, "default", "this member's name"},
+    {"skip-hash-check", PFLAG_BOOL, "false",
      "take a file without a checksum, as one copied out of a data directory"},
-    {"wal-dir", CLI_FLAG_STRING, "",
+    {"wal-dir", PFLAG_STRING, "",
      "folder for the log, where it is not to be in the data directory"},
     {NULL}};
 
-static const struct cli_flag hashkv_flags[] = {
-    {"rev", CLI_FLAG_INT, "0", "revision to hash up to (0: the newest)"},
-    {NULL}};
+static const struct pflag hashkv_flags[] = {
+    {"rev", PFLAG_INT, "0", "revision to hash up to (0: the newest)"}, {NULL}};
 
 /* For a store that lives as long as a question. */
 static const char *scratch_folder(struct cli *x, const char *file)
@@ -125,7 +124,7 @@ static void run_hashkv(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS, "hashkv requires exactly one argument");
     }
     cli_begin_local(x, LOCAL_FORMATS);
-    int64_t revision = cli_flags_int(&x->flags, "rev");
+    int64_t revision = pflag_int(&x->flags, "rev");
     if (restore_hash_kv(argv[0], scratch_folder(x, argv[0]), revision, &h) !=
         0) {
         cli_exit(CLI_EXIT_ERROR, "%s", restore_error_text());
@@ -196,24 +195,24 @@ static void check_urls(struct cli *x, const char *list)
 static void read_options(struct cli *x, const char *file,
                          struct restore_options *o)
 {
-    struct cli_flags *f = &x->flags;
-    int64_t bump = cli_flags_int(f, "bump-revision");
+    struct pflag_set *f = &x->flags;
+    int64_t bump = pflag_int(f, "bump-revision");
     if (bump < 0) {
         cli_exit(CLI_EXIT_ERROR, "--bump-revision must not be negative");
     }
-    if ((bump > 0) != cli_flags_bool(f, "mark-compacted")) {
+    if ((bump > 0) != pflag_bool(f, "mark-compacted")) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "--mark-compacted required if --revision-bump > 0");
     }
     *o = (struct restore_options){
         .image = file,
-        .data_dir = cli_flags_text(f, "data-dir"),
-        .wal_dir = cli_flags_text(f, "wal-dir"),
-        .name = cli_flags_text(f, "name"),
-        .initial_cluster = cli_flags_text(f, "initial-cluster"),
-        .token = cli_flags_text(f, "initial-cluster-token"),
-        .advertise_peer_urls = cli_flags_text(f, "initial-advertise-peer-urls"),
-        .skip_hash_check = cli_flags_bool(f, "skip-hash-check"),
+        .data_dir = pflag_text(f, "data-dir"),
+        .wal_dir = pflag_text(f, "wal-dir"),
+        .name = pflag_text(f, "name"),
+        .initial_cluster = pflag_text(f, "initial-cluster"),
+        .token = pflag_text(f, "initial-cluster-token"),
+        .advertise_peer_urls = pflag_text(f, "initial-advertise-peer-urls"),
+        .skip_hash_check = pflag_bool(f, "skip-hash-check"),
         .bump_revision = bump,
         .on_member = added_member,
     };
@@ -275,9 +274,9 @@ const struct cli_command cli_snapshot_hashkv = HASHKV_COMMAND(&cli_snapshot);
 
 /* ---- called as etcdutl ---- */
 
-const struct cli_flag cli_utl_flags[] = {
-    {"timeout", CLI_FLAG_DURATION, "10s", "time to wait for a file's lock"},
-    {"write-out", CLI_FLAG_STRING, "simple",
+const struct pflag cli_utl_flags[] = {
+    {"timeout", PFLAG_DURATION, "10s", "time to wait for a file's lock"},
+    {"write-out", PFLAG_STRING, "simple",
      "output format (fields, json, simple, table)", 'w'},
     {NULL}};
 

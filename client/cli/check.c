@@ -211,8 +211,7 @@ static double put_load(struct run *r)
     for (unsigned i = 0; i < count; i++) {
         clients[i] = (struct client){
             .run = r,
-            .handle =
-                cli_open_one(r->x, cli_flags_text(&r->x->flags, "endpoints")),
+            .handle = cli_open_one(r->x, pflag_text(&r->x->flags, "endpoints")),
         };
         cofre_set_failed(clients[i].handle, NULL, NULL);
     }
@@ -285,7 +284,7 @@ static void clean_up(struct run *r)
     cofre_set_call_timeout(x->client, 0);
     int code =
         cofre_delete(x->client, COFRE_STR(r->prefix), &all, NULL, &reply);
-    if (code == COFRE_OK && cli_flags_bool(&x->flags, "auto-compact")) {
+    if (code == COFRE_OK && pflag_bool(&x->flags, "auto-compact")) {
         int64_t revision = cofre_reply_header(reply).revision;
         printf("Compacting with revision %" PRId64 "\n", revision);
         code = cofre_compact(x->client, revision, true);
@@ -300,8 +299,7 @@ static void clean_up(struct run *r)
     cofre_reply_free(reply);
     size_t count;
     char **endpoints = cli_endpoints(x, &count);
-    for (size_t i = 0; i < count && cli_flags_bool(&x->flags, "auto-defrag");
-         i++) {
+    for (size_t i = 0; i < count && pflag_bool(&x->flags, "auto-defrag"); i++) {
         cli_check_defrag(x, endpoints[i]);
     }
 }
@@ -321,8 +319,8 @@ static bool tell_errors(const struct run *r)
 static void begin(struct cli *x, struct run *r)
 {
     r->x = x;
-    r->load = find_load(cli_flags_text(&x->flags, "load"));
-    r->prefix = cli_flags_text(&x->flags, "prefix");
+    r->load = find_load(pflag_text(&x->flags, "load"));
+    r->prefix = pflag_text(&x->flags, "prefix");
     pthread_mutex_init(&r->mutex, NULL);
     cli_begin(x, CLI_TEXT_ONLY);
     cli_connect(x, true);

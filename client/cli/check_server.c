@@ -77,8 +77,8 @@ double cli_check_memory(struct cli *x, const char *endpoint)
     }
     uv_update_time(loop_uv(f.loop)); /* the load has taken its time */
     net_dial(f.loop, &url.address,
-             (uint64_t)cli_flags_int(&x->flags, "dial-timeout") / 1000000,
-             dialed, &f);
+             (uint64_t)pflag_int(&x->flags, "dial-timeout") / 1000000, dialed,
+             &f);
     while (!f.is_over) {
         loop_run(f.loop);
     }
@@ -110,20 +110,20 @@ void cli_check_defrag(struct cli *x, const char *endpoint)
     cofre_close(c);
 }
 
-static const struct cli_flag perf_flags[] = {
-    {"auto-compact", CLI_FLAG_BOOL, "false",
+static const struct pflag perf_flags[] = {
+    {"auto-compact", PFLAG_BOOL, "false",
      "compact away what the check has written"},
-    {"auto-defrag", CLI_FLAG_BOOL, "false", "defragment afterwards"},
-    {"load", CLI_FLAG_STRING, "s", "how much: s, m, l, xl"},
-    {"prefix", CLI_FLAG_STRING, "/etcdctl-check-perf/",
+    {"auto-defrag", PFLAG_BOOL, "false", "defragment afterwards"},
+    {"load", PFLAG_STRING, "s", "how much: s, m, l, xl"},
+    {"prefix", PFLAG_STRING, "/etcdctl-check-perf/",
      "prefix of the keys that are written and deleted again"},
     {NULL}};
-static const struct cli_flag datascale_flags[] = {
-    {"auto-compact", CLI_FLAG_BOOL, "false",
+static const struct pflag datascale_flags[] = {
+    {"auto-compact", PFLAG_BOOL, "false",
      "compact away what the check has written"},
-    {"auto-defrag", CLI_FLAG_BOOL, "false", "defragment afterwards"},
-    {"load", CLI_FLAG_STRING, "s", "how much: s, m, l, xl"},
-    {"prefix", CLI_FLAG_STRING, "/etcdctl-check-datascale/",
+    {"auto-defrag", PFLAG_BOOL, "false", "defragment afterwards"},
+    {"load", PFLAG_STRING, "s", "how much: s, m, l, xl"},
+    {"prefix", PFLAG_STRING, "/etcdctl-check-datascale/",
      "prefix of the keys that are written and deleted again"},
     {NULL}};
 

@@ -2,7 +2,7 @@
  * The command line: what its files share.
  *
  * A run goes: main.c finds the command in the tree (tree.c), parses its
- * flags (flags.c) and calls it; the command checks its arguments, calls
+ * flags (pflag/) and calls it; the command checks its arguments, calls
  * cli_begin() (environment, output format: anything that can be refused is
  * refused here, before a byte is sent) and cli_connect(), asks, and prints
  * in the chosen format. A failure ends the process in cli_exit().
@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "cofre.h"
+#include "pflag/pflag.h"
 #include "proto/rpc.pb-c.h"
 
 enum {
@@ -31,57 +32,6 @@ enum {
 
 enum { CLI_LINE_SIZE_MAX = 16 << 20 }; /* a line of txn or watch input */
 
-/* ---- flags.c ---- */
-enum cli_flag_kind {
-    CLI_FLAG_BOOL,
-    CLI_FLAG_STRING,
-    CLI_FLAG_INT,
-    CLI_FLAG_DURATION,
-    CLI_FLAG_LIST,
-};
-
-struct cli_flag {
-    const char *name; /* NULL ends a table */
-    enum cli_flag_kind kind;
-    const char *initial; /* value when not given, as text */
-    const char *help;
-    char shorthand; /* 0: none */
-};
-
-enum { CLI_FLAG_COUNT_MAX = 48 };
-
-struct cli_value {
-    const struct cli_flag *flag;
-    char *text;     /* in the set's arena */
-    int64_t number; /* bool, int, duration in ns */
-    bool given;     /* on the command line */
-};
-
-/* The flags of a command with those that every command takes. */
-struct cli_flags {
-    struct arena arena;
-    struct cli_value values[CLI_FLAG_COUNT_MAX];
-    size_t count;
-    int dash; /* words in front of "--"; -1: there was none */
-};
-
-void cli_flags_init(struct cli_flags *f);
-void cli_flags_release(struct cli_flags *f);
-/* Adds a table of flags, at their initial values; NULL is fine. */
-void cli_flags_add(struct cli_flags *f, const struct cli_flag *table);
-struct cli_value *cli_flags_find(struct cli_flags *f, const char *name);
-struct cli_value *cli_flags_find_short(struct cli_flags *f, char shorthand);
-/* Sets one from text; NULL, or why not (in the set's arena). */
-const char *cli_flags_set(struct cli_flags *f, struct cli_value *v,
-                          const char *text);
-/* Takes flags out of argv, which then holds only the other words; *argc is
- * their count. NULL, or the text of the error (in the set's arena). */
-const char *cli_flags_parse(struct cli_flags *f, int *argc, char **argv);
-bool cli_flags_bool(struct cli_flags *f, const char *name);
-int64_t cli_flags_int(struct cli_flags *f, const char *name);
-const char *cli_flags_text(struct cli_flags *f, const char *name);
-bool cli_flags_given(struct cli_flags *f, const char *name);
-
 /* ---- tree.c ---- */
 struct cli;
 
@@ -91,7 +41,7 @@ struct cli_command {
     const char *summary;   /* one line */
     const char *details;   /* NULL: the summary serves */
     const char *group;     /* heading in the root's help */
-    const struct cli_flag *flags;
+    const struct pflag *flags;
     const struct cli_command *const *children; /* ended by NULL */
     const struct cli_command *parent;          /* NULL: the root */
     void (*run)(struct cli *x, int argc, char **argv);
@@ -104,11 +54,11 @@ extern const struct cli_command cli_utl_root;
 /* The command that the words name; those words are taken out of argv. A
  * word that no child of a group answers to stays. */
 const struct cli_command *cli_tree_find(const struct cli_command *root,
-                                        const struct cli_flag *global,
-                                        int *argc, char **argv);
+                                        const struct pflag *global, int *argc,
+                                        char **argv);
 /* The index of the first word that is no flag nor a flag's value; -1: none
  * in front of "--". */
-int cli_tree_word(const struct cli_flag *global, int argc, char **argv);
+int cli_tree_word(const struct pflag *global, int argc, char **argv);
 /* Appends the "Did you mean this?" lines for an unknown word. */
 void cli_tree_suggest(const struct cli_command *root, const char *word,
                       struct buf *out);
@@ -121,8 +71,6 @@ void cli_help_usage(const char *program, const struct cli_command *c,
                     struct buf *out);
 void cli_help_full(const char *program, const struct cli_command *c,
                    struct buf *out);
-void cli_help_flags(const struct cli_flag *flags, bool with_help,
-                    const char *name, struct buf *out);
 
 /* ---- root.c ---- */
 enum cli_format {
@@ -136,9 +84,9 @@ enum cli_format {
 struct cli {
     const char *program; /* cofrectl, or the name it is called by */
     const struct cli_command *root;
-    const struct cli_flag *global; /* flags that every command takes */
+    const struct pflag *global; /* flags that every command takes */
     const struct cli_command *command;
-    struct cli_flags flags;
+    struct pflag_set flags;
     enum cli_format format;
     bool hex;
     struct cofre *client; /* NULL until cli_connect() */
@@ -156,8 +104,8 @@ void cli_run_options(struct cli *x, int argc, char **argv);
 void cli_run_version(struct cli *x, int argc, char **argv);
 
 /* ---- env.c ---- */
-extern const struct cli_flag cli_global_flags[];
-extern const struct cli_flag cli_utl_flags[]; /* of etcdutl */
+extern const struct pflag cli_global_flags[];
+extern const struct pflag cli_utl_flags[]; /* of etcdutl */
 /* Reads the environment into the global flags; ends the process where a
  * flag says the same thing. */
 void cli_env_apply(struct cli *x);
@@ -201,9 +149,7 @@ char *cli_read_secret(struct cli *x, const char *prompt);
 char *cli_read_line(FILE *from);
 
 /* ---- quote.c ---- */
-/* As Go prints %q. */
-void cli_quote(struct buf *out, struct slice s);
-/* Undoes it for a whole "..." text; ERR_INVALID. */
+/* Undoes text_quote() for a whole "..." text; ERR_INVALID. */
 int cli_unquote(struct slice quoted, struct buf *out);
 /* \x66\x6f */
 void cli_hex(struct buf *out, struct slice s);
@@ -212,9 +158,6 @@ void cli_json_string(struct buf *out, struct slice s);
 /* Splits a line at blanks; "..." is unquoted as Go does, '...' is taken as
  * it is. In the arena; the list ends with NULL. */
 char **cli_split(struct arena *a, const char *line, int *ret_count);
-/* Go's words for a number that does not parse, or NULL where it does. */
-const char *cli_parse_number(struct arena *a, const char *text, int base,
-                             bool is_signed, int64_t *ret_value);
 /* Bytes in decimal units with two digits: "20 kB", "2.1 GB". */
 void cli_human_bytes(struct buf *out, uint64_t size);
 static inline struct slice cli_bytes(ProtobufCBinaryData b)
@@ -268,18 +211,18 @@ void cli_table(struct buf *out, const char *const *cells, size_t columns,
                size_t rows);
 
 /* ---- kv.c ---- */
-extern const struct cli_flag cli_get_flags[];
-extern const struct cli_flag cli_put_flags[];
-extern const struct cli_flag cli_del_flags[];
+extern const struct pflag cli_get_flags[];
+extern const struct pflag cli_put_flags[];
+extern const struct pflag cli_del_flags[];
 /* Requests from flags and words; bad ones end the process. */
-void cli_get_request(struct cli_flags *f, int argc, char **argv,
+void cli_get_request(struct pflag_set *f, int argc, char **argv,
                      Pb__RangeRequest *ret);
-void cli_put_request(struct cli_flags *f, int argc, char **argv,
+void cli_put_request(struct pflag_set *f, int argc, char **argv,
                      bool with_input, Pb__PutRequest *ret);
-void cli_del_request(struct cli_flags *f, int argc, char **argv,
+void cli_del_request(struct pflag_set *f, int argc, char **argv,
                      Pb__DeleteRangeRequest *ret);
 /* --prefix and --from-key, and an empty key where they stand. */
-void cli_set_range(struct cli_flags *f, const char *key, const char *end,
+void cli_set_range(struct pflag_set *f, const char *key, const char *end,
                    ProtobufCBinaryData *ret_key, ProtobufCBinaryData *ret_end);
 void cli_run_get(struct cli *x, int argc, char **argv);
 void cli_run_put(struct cli *x, int argc, char **argv);
@@ -293,7 +236,7 @@ const char *cli_txn_compare(struct arena *a, const char *line,
 struct cli_txn_op {
     Pb__RequestOp op;
     bool values_only;        /* get --print-value-only */
-    struct cli_flags *flags; /* own what the request points to */
+    struct pflag_set *flags; /* own what the request points to */
 };
 /* One line of requests; NULL, or the error (in the arena). */
 const char *cli_txn_op(struct arena *a, const char *line,
@@ -309,10 +252,10 @@ struct cli_watch {
     bool progress_notify;
     int64_t revision;
 };
-extern const struct cli_flag cli_watch_flags[];
+extern const struct pflag cli_watch_flags[];
 /* From a parsed command line; `env_key` and `env_end` (NULL: none) serve
  * where it names no key. NULL, or the error. */
-const char *cli_watch_parse(struct cli_flags *f, int argc, char **argv,
+const char *cli_watch_parse(struct pflag_set *f, int argc, char **argv,
                             const char *env_key, const char *env_end,
                             struct cli_watch *ret);
 
@@ -339,6 +282,6 @@ extern const struct cli_command cli_completion;
 void cli_run_completion(struct cli *x, int argc, char **argv);
 void cli_run_defrag(struct cli *x, int argc, char **argv);
 void cli_run_move_leader(struct cli *x, int argc, char **argv);
-extern const struct cli_flag cli_cluster_flag[];
+extern const struct pflag cli_cluster_flag[];
 
 #endif

@@ -7,10 +7,10 @@ static void add_words(const struct cli *x, const struct cli_command *c,
     for (size_t i = 0; c->children && c->children[i]; i++) {
         buf_printf(out, "%s ", c->children[i]->name);
     }
-    for (const struct cli_flag *f = c->flags; f && f->name; f++) {
+    for (const struct pflag *f = c->flags; f && f->name; f++) {
         buf_printf(out, "--%s ", f->name);
     }
-    for (const struct cli_flag *f = x->global; f->name; f++) {
+    for (const struct pflag *f = x->global; f->name; f++) {
         buf_printf(out, "--%s ", f->name);
     }
     buf_append_str(out, "--help");

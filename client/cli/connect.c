@@ -38,7 +38,7 @@ static enum cli_format read_format(struct cli *x)
         {"simple", CLI_SIMPLE}, {"fields", CLI_FIELDS},     {"json", CLI_JSON},
         {"table", CLI_TABLE},   {"protobuf", CLI_PROTOBUF},
     };
-    const char *word = cli_flags_text(&x->flags, "write-out");
+    const char *word = pflag_text(&x->flags, "write-out");
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcmp(word, formats[i].word) == 0) {
             return formats[i].format;
@@ -49,12 +49,12 @@ static enum cli_format read_format(struct cli *x)
 
 static void tell_flags(struct cli *x)
 {
-    for (const struct cli_flag *f = cli_global_flags; f->name; f++) {
+    for (const struct pflag *f = cli_global_flags; f->name; f++) {
         fputs("ETCDCTL_", stderr);
         for (const char *p = f->name; *p; p++) {
             fputc(*p == '-' ? '_' : *p & ~0x20, stderr);
         }
-        fprintf(stderr, "=%s\n", cli_flags_text(&x->flags, f->name));
+        fprintf(stderr, "=%s\n", pflag_text(&x->flags, f->name));
     }
 }
 
@@ -63,8 +63,8 @@ static void check_transport(struct cli *x)
 {
     static const char *const files[] = {"cert", "key", "cacert"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        const char *text = cli_flags_text(&x->flags, files[i]);
-        if (cli_flags_given(&x->flags, files[i]) && *text == 0) {
+        const char *text = pflag_text(&x->flags, files[i]);
+        if (pflag_given(&x->flags, files[i]) && *text == 0) {
             cli_exit(CLI_EXIT_BAD_ARGS, "empty string is passed to --%s option",
                      files[i]);
         }
@@ -73,12 +73,12 @@ static void check_transport(struct cli *x)
                      "--%s: TLS is not supported by this version", files[i]);
         }
     }
-    if (!cli_flags_bool(&x->flags, "insecure-transport")) {
+    if (!pflag_bool(&x->flags, "insecure-transport")) {
         cli_exit(CLI_EXIT_BAD_FEATURE,
                  "--insecure-transport=false: TLS is not supported by this "
                  "version");
     }
-    if (*cli_flags_text(&x->flags, "discovery-srv")) {
+    if (*pflag_text(&x->flags, "discovery-srv")) {
         cli_exit(CLI_EXIT_BAD_FEATURE,
                  "--discovery-srv is not supported by this version");
     }
@@ -91,18 +91,18 @@ static void choose_format(struct cli *x, unsigned formats)
         x->format = CLI_SIMPLE;
     } else if (!(x->format & formats)) {
         cli_exit(CLI_EXIT_BAD_FEATURE, "%s not supported as output format",
-                 cli_flags_text(&x->flags, "write-out"));
+                 pflag_text(&x->flags, "write-out"));
     }
 }
 
 void cli_begin(struct cli *x, unsigned formats)
 {
     cli_env_apply(x);
-    if (cli_flags_bool(&x->flags, "debug")) {
+    if (pflag_bool(&x->flags, "debug")) {
         tell_flags(x);
     }
     choose_format(x, formats);
-    x->hex = cli_flags_bool(&x->flags, "hex");
+    x->hex = pflag_bool(&x->flags, "hex");
     check_transport(x);
 }
 
@@ -168,8 +168,8 @@ char *cli_read_secret(struct cli *x, const char *prompt)
  * is missing, later ones find it among the flags. */
 static void read_user(struct cli *x, struct cofre_config *config)
 {
-    const char *user = cli_flags_text(&x->flags, "user");
-    struct cli_value *password = cli_flags_find(&x->flags, "password");
+    const char *user = pflag_text(&x->flags, "user");
+    struct pflag_value *password = pflag_find(&x->flags, "password");
     if (*user == 0) {
         return;
     }
@@ -199,16 +199,15 @@ static struct cofre_config configuration(struct cli *x, const char *endpoints)
         .on_failed = log_failure,
         .ctx = x,
     };
-    int64_t request_max = cli_flags_int(&x->flags, "max-request-bytes");
+    int64_t request_max = pflag_int(&x->flags, "max-request-bytes");
     config.request_bytes_max = request_max > 0 ? (size_t)request_max : 0;
-    config.dial_timeout_ms = to_ms(cli_flags_int(&x->flags, "dial-timeout"));
-    config.keepalive_time_ms =
-        to_ms(cli_flags_int(&x->flags, "keepalive-time"));
+    config.dial_timeout_ms = to_ms(pflag_int(&x->flags, "dial-timeout"));
+    config.keepalive_time_ms = to_ms(pflag_int(&x->flags, "keepalive-time"));
     config.keepalive_timeout_ms =
-        to_ms(cli_flags_int(&x->flags, "keepalive-timeout"));
-    config.call_timeout_ms = to_ms(cli_flags_int(&x->flags, "command-timeout"));
-    if (*cli_flags_text(&x->flags, "auth-jwt-token")) {
-        config.token = cli_flags_text(&x->flags, "auth-jwt-token");
+        to_ms(pflag_int(&x->flags, "keepalive-timeout"));
+    config.call_timeout_ms = to_ms(pflag_int(&x->flags, "command-timeout"));
+    if (*pflag_text(&x->flags, "auth-jwt-token")) {
+        config.token = pflag_text(&x->flags, "auth-jwt-token");
     }
     read_user(x, &config);
     return config;
@@ -217,7 +216,7 @@ static struct cofre_config configuration(struct cli *x, const char *endpoints)
 struct cofre *cli_connect(struct cli *x, bool timed)
 {
     struct cofre_config config =
-        configuration(x, cli_flags_text(&x->flags, "endpoints"));
+        configuration(x, pflag_text(&x->flags, "endpoints"));
     if (cofre_open(&config, &x->client) != COFRE_OK) {
         cli_exit(CLI_EXIT_BAD_ARGS, "%s", cofre_open_error());
     }
@@ -295,7 +294,7 @@ struct cofre_reply *cli_ask(struct cli *x, const char *path,
 char **cli_endpoints(struct cli *x, size_t *ret_count)
 {
     char *list =
-        arena_strdup(&x->flags.arena, cli_flags_text(&x->flags, "endpoints"));
+        arena_strdup(&x->flags.arena, pflag_text(&x->flags, "endpoints"));
     char **all = arena_alloc(&x->flags.arena, (strlen(list) + 2) * sizeof *all);
     size_t count = 0;
     char *rest = NULL;

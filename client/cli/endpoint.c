@@ -9,19 +9,19 @@
 #include "base/text.h"
 #include "cli.h"
 
-const struct cli_flag cli_cluster_flag[] = {
-    {"cluster", CLI_FLAG_BOOL, "false",
+const struct pflag cli_cluster_flag[] = {
+    {"cluster", PFLAG_BOOL, "false",
      "use all endpoints of the cluster's member list"},
     {NULL}};
-static const struct cli_flag hashkv_flags[] = {
-    {"cluster", CLI_FLAG_BOOL, "false",
+static const struct pflag hashkv_flags[] = {
+    {"cluster", PFLAG_BOOL, "false",
      "use all endpoints of the cluster's member list"},
-    {"rev", CLI_FLAG_INT, "0", "highest revision to hash (0: all)"},
+    {"rev", PFLAG_INT, "0", "highest revision to hash (0: all)"},
     {NULL}};
 
 static char **choose_endpoints(struct cli *x, size_t *ret_count)
 {
-    return cli_flags_bool(&x->flags, "cluster")
+    return pflag_bool(&x->flags, "cluster")
                ? cli_cluster_endpoints(x, ret_count)
                : cli_endpoints(x, ret_count);
 }
@@ -458,7 +458,7 @@ static void run_hashkv(struct cli *x, int argc, char **argv)
     struct answers all;
     Pb__HashKVRequest request;
     pb__hash_kvrequest__init(&request);
-    request.revision = cli_flags_int(&x->flags, "rev");
+    request.revision = pflag_int(&x->flags, "rev");
     cli_begin(x, CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_TABLE);
     ask_all(x, "/etcdserverpb.Maintenance/HashKV", "hash", &request.base,
             &pb__hash_kvresponse__descriptor, &all);

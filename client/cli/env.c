@@ -8,42 +8,41 @@
 
 extern char **environ;
 
-const struct cli_flag cli_global_flags[] = {
-    {"auth-jwt-token", CLI_FLAG_STRING, "",
+const struct pflag cli_global_flags[] = {
+    {"auth-jwt-token", PFLAG_STRING, "",
      "token to send as it is, instead of --user"},
-    {"cacert", CLI_FLAG_STRING, "",
+    {"cacert", PFLAG_STRING, "",
      "file with the CAs that servers are "
      "checked against"},
-    {"cert", CLI_FLAG_STRING, "", "file with the client's TLS certificate"},
-    {"command-timeout", CLI_FLAG_DURATION, "5s",
+    {"cert", PFLAG_STRING, "", "file with the client's TLS certificate"},
+    {"command-timeout", PFLAG_DURATION, "5s",
      "time for a short command, without the dialing"},
-    {"debug", CLI_FLAG_BOOL, "false", "tell on standard error what is done"},
-    {"dial-timeout", CLI_FLAG_DURATION, "2s", "time for making a connection"},
-    {"discovery-srv", CLI_FLAG_STRING, "",
+    {"debug", PFLAG_BOOL, "false", "tell on standard error what is done"},
+    {"dial-timeout", PFLAG_DURATION, "2s", "time for making a connection"},
+    {"discovery-srv", PFLAG_STRING, "",
      "domain whose SRV records name the endpoints", 'd'},
-    {"discovery-srv-name", CLI_FLAG_STRING, "",
+    {"discovery-srv-name", PFLAG_STRING, "",
      "service name in those SRV records"},
-    {"endpoints", CLI_FLAG_LIST, "127.0.0.1:2379",
+    {"endpoints", PFLAG_LIST, "127.0.0.1:2379",
      "servers to ask, host:port, separated by commas"},
-    {"hex", CLI_FLAG_BOOL, "false", "print byte strings in hexadecimal"},
-    {"insecure-discovery", CLI_FLAG_BOOL, "true",
-     "take SRV records without TLS"},
-    {"insecure-skip-tls-verify", CLI_FLAG_BOOL, "false",
+    {"hex", PFLAG_BOOL, "false", "print byte strings in hexadecimal"},
+    {"insecure-discovery", PFLAG_BOOL, "true", "take SRV records without TLS"},
+    {"insecure-skip-tls-verify", PFLAG_BOOL, "false",
      "do not check the server's certificate (for tests only)"},
-    {"insecure-transport", CLI_FLAG_BOOL, "true", "connect without TLS"},
-    {"keepalive-time", CLI_FLAG_DURATION, "2s",
+    {"insecure-transport", PFLAG_BOOL, "true", "connect without TLS"},
+    {"keepalive-time", PFLAG_DURATION, "2s",
      "quiet time after which a connection is probed"},
-    {"keepalive-timeout", CLI_FLAG_DURATION, "6s", "time for a probe's answer"},
-    {"key", CLI_FLAG_STRING, "", "file with the client's TLS key"},
-    {"max-recv-bytes", CLI_FLAG_INT, "0",
+    {"keepalive-timeout", PFLAG_DURATION, "6s", "time for a probe's answer"},
+    {"key", PFLAG_STRING, "", "file with the client's TLS key"},
+    {"max-recv-bytes", PFLAG_INT, "0",
      "limit of an answer in bytes (0: 2 GiB)"},
-    {"max-request-bytes", CLI_FLAG_INT, "0",
+    {"max-request-bytes", PFLAG_INT, "0",
      "limit of a request in bytes (0: 2 MiB)"},
-    {"password", CLI_FLAG_STRING, "",
+    {"password", PFLAG_STRING, "",
      "password; --user then holds the name alone"},
-    {"user", CLI_FLAG_STRING, "",
+    {"user", PFLAG_STRING, "",
      "name[:password]; asks for a password that is missing"},
-    {"write-out", CLI_FLAG_STRING, "simple",
+    {"write-out", PFLAG_STRING, "simple",
      "output format (fields, json, protobuf, simple, table)", 'w'},
     {NULL}};
 
@@ -74,9 +73,9 @@ const char *cli_env_get(const char *name)
     return NULL;
 }
 
-static void apply_one(struct cli *x, const struct cli_flag *flag)
+static void apply_one(struct cli *x, const struct pflag *flag)
 {
-    struct cli_value *v = cli_flags_find(&x->flags, flag->name);
+    struct pflag_value *v = pflag_find(&x->flags, flag->name);
     bool set = false;
     for (size_t i = 0; i < 2; i++) {
         char full[NAME_SIZE_MAX];
@@ -94,7 +93,7 @@ static void apply_one(struct cli *x, const struct cli_flag *flag)
         if (set || *text == 0) {
             continue;
         }
-        const char *error = cli_flags_set(&x->flags, v, text);
+        const char *error = pflag_set(&x->flags, v, text);
         v->given = false;
         if (error) {
             log_warn("environment variable has a bad value and is ignored",
@@ -110,7 +109,7 @@ static bool is_known(const char *variable_text, const char *prefix)
     static const char *const more[] = {"watch-key", "watch-range-end"};
     char full[NAME_SIZE_MAX];
     size_t size = strcspn(variable_text, "=");
-    for (const struct cli_flag *f = cli_global_flags; f->name; f++) {
+    for (const struct pflag *f = cli_global_flags; f->name; f++) {
         variable(prefix, f->name, full);
         if (strlen(full) == size && strncmp(full, variable_text, size) == 0) {
             return true;
@@ -127,7 +126,7 @@ static bool is_known(const char *variable_text, const char *prefix)
 
 void cli_env_apply(struct cli *x)
 {
-    for (const struct cli_flag *f = cli_global_flags; f->name; f++) {
+    for (const struct pflag *f = cli_global_flags; f->name; f++) {
         apply_one(x, f);
     }
     for (char **e = environ; *e; e++) {

@@ -1,6 +1,7 @@
 /* The "fields" format: one line a field, "Name" : value. */
 #include <inttypes.h>
 
+#include "base/text.h"
 #include "cli.h"
 
 void cli_field_i64(const char *name, int64_t v)
@@ -30,7 +31,7 @@ void cli_field_bool(const char *name, bool v)
 void cli_field_quoted(const char *name, struct slice v)
 {
     struct buf quoted = BUF_INIT(SIZE_MAX);
-    cli_quote(&quoted, v);
+    text_quote(&quoted, v);
     printf("\"%s\" : ", name);
     fwrite(quoted.data, 1, quoted.size, stdout);
     putchar('\n');

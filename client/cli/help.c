@@ -17,102 +17,6 @@ void cli_help_path(const char *program, const struct cli_command *c,
     }
 }
 
-static const char *kind_word(enum cli_flag_kind kind)
-{
-    switch (kind) {
-    case CLI_FLAG_STRING:
-        return " string";
-    case CLI_FLAG_INT:
-        return " int";
-    case CLI_FLAG_DURATION:
-        return " duration";
-    case CLI_FLAG_LIST:
-        return " strings";
-    case CLI_FLAG_BOOL:
-        break;
-    }
-    return "";
-}
-
-static size_t name_column(const struct cli_flag *f, struct buf *out)
-{
-    size_t before = out->size;
-    if (f->shorthand) {
-        buf_printf(out, "  -%c, --%s%s", f->shorthand, f->name,
-                   kind_word(f->kind));
-    } else {
-        buf_printf(out, "      --%s%s", f->name, kind_word(f->kind));
-    }
-    return out->size - before;
-}
-
-static void initial_value(const struct cli_flag *f, struct buf *out)
-{
-    const char *v = f->initial ? f->initial : "";
-    switch (f->kind) {
-    case CLI_FLAG_STRING:
-        if (*v) {
-            buf_printf(out, " (default \"%s\")", v);
-        }
-        break;
-    case CLI_FLAG_LIST:
-        if (*v) {
-            buf_printf(out, " (default [%s])", v);
-        }
-        break;
-    case CLI_FLAG_BOOL:
-        if (strcmp(v, "true") == 0) {
-            buf_append_str(out, " (default true)");
-        }
-        break;
-    case CLI_FLAG_INT:
-    case CLI_FLAG_DURATION:
-        if (*v && strcmp(v, "0") != 0) {
-            buf_printf(out, " (default %s)", v);
-        }
-        break;
-    }
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct cli_flag *const *x = a;
-    const struct cli_flag *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
-}
-
-void cli_help_flags(const struct cli_flag *flags, bool with_help,
-                    const char *name, struct buf *out)
-{
-    const struct cli_flag *all[CLI_FLAG_COUNT_MAX];
-    char help_text[128];
-    struct cli_flag help = {.name = "help", .shorthand = 'h'};
-    size_t count = 0;
-    size_t widest = 0;
-    snprintf(help_text, sizeof help_text, "help for %s", name);
-    help.help = help_text;
-    if (with_help) {
-        all[count++] = &help;
-    }
-    for (; flags && flags->name && count < CLI_FLAG_COUNT_MAX; flags++) {
-        all[count++] = flags;
-    }
-    qsort(all, count, sizeof *all, by_name);
-    struct buf scratch = BUF_INIT(4096);
-    for (size_t i = 0; i < count; i++) {
-        size_t width = name_column(all[i], &scratch);
-        buf_reset(&scratch, SIZE_MAX);
-        widest = width > widest ? width : widest;
-    }
-    buf_release(&scratch);
-    for (size_t i = 0; i < count; i++) {
-        size_t width = name_column(all[i], out);
-        buf_printf(out, "%*s%s", (int)(widest - width + 3), "", all[i]->help);
-        initial_value(all[i], out);
-        buf_append_byte(out, '\n');
-    }
-}
-
 static int by_command(const void *a, const void *b)
 {
     const struct cli_command *const *x = a;
@@ -186,7 +90,7 @@ void cli_help_usage(const char *program, const struct cli_command *c,
     }
     if (c->parent) {
         buf_append_str(out, "\nFlags:\n");
-        cli_help_flags(c->flags, true, c->name, out);
+        pflag_help(c->flags, true, c->name, out);
     }
     if (c->children) {
         buf_printf(out,

@@ -5,43 +5,43 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli.h"
 #include "grpc/grpc.h"
 
-const struct cli_flag cli_get_flags[] = {
-    {"consistency", CLI_FLAG_STRING, "l",
-     "linearizable (l) or serializable (s)"},
-    {"count-only", CLI_FLAG_BOOL, "false", "get the count alone"},
-    {"from-key", CLI_FLAG_BOOL, "false",
+const struct pflag cli_get_flags[] = {
+    {"consistency", PFLAG_STRING, "l", "linearizable (l) or serializable (s)"},
+    {"count-only", PFLAG_BOOL, "false", "get the count alone"},
+    {"from-key", PFLAG_BOOL, "false",
      "get the key and all behind it, in byte order"},
-    {"keys-only", CLI_FLAG_BOOL, "false", "get the keys alone"},
-    {"limit", CLI_FLAG_INT, "0", "most results to get"},
-    {"max-create-rev", CLI_FLAG_INT, "0", "highest create revision"},
-    {"max-mod-rev", CLI_FLAG_INT, "0", "highest modification revision"},
-    {"min-create-rev", CLI_FLAG_INT, "0", "lowest create revision"},
-    {"min-mod-rev", CLI_FLAG_INT, "0", "lowest modification revision"},
-    {"order", CLI_FLAG_STRING, "", "ASCEND or DESCEND"},
-    {"prefix", CLI_FLAG_BOOL, "false", "get the keys with this beginning"},
-    {"print-value-only", CLI_FLAG_BOOL, "false",
+    {"keys-only", PFLAG_BOOL, "false", "get the keys alone"},
+    {"limit", PFLAG_INT, "0", "most results to get"},
+    {"max-create-rev", PFLAG_INT, "0", "highest create revision"},
+    {"max-mod-rev", PFLAG_INT, "0", "highest modification revision"},
+    {"min-create-rev", PFLAG_INT, "0", "lowest create revision"},
+    {"min-mod-rev", PFLAG_INT, "0", "lowest modification revision"},
+    {"order", PFLAG_STRING, "", "ASCEND or DESCEND"},
+    {"prefix", PFLAG_BOOL, "false", "get the keys with this beginning"},
+    {"print-value-only", PFLAG_BOOL, "false",
      "print values alone, in the simple format"},
-    {"rev", CLI_FLAG_INT, "0", "revision to read at"},
-    {"sort-by", CLI_FLAG_STRING, "", "CREATE, KEY, MODIFY, VALUE or VERSION"},
-    {"stream", CLI_FLAG_BOOL, "false", "get the answer as a stream"},
+    {"rev", PFLAG_INT, "0", "revision to read at"},
+    {"sort-by", PFLAG_STRING, "", "CREATE, KEY, MODIFY, VALUE or VERSION"},
+    {"stream", PFLAG_BOOL, "false", "get the answer as a stream"},
     {NULL}};
 
-const struct cli_flag cli_put_flags[] = {
-    {"ignore-lease", CLI_FLAG_BOOL, "false", "keep the key's lease"},
-    {"ignore-value", CLI_FLAG_BOOL, "false", "keep the key's value"},
-    {"lease", CLI_FLAG_STRING, "0", "lease (in hexadecimal) of the key"},
-    {"prev-kv", CLI_FLAG_BOOL, "false", "print the pair that was there"},
+const struct pflag cli_put_flags[] = {
+    {"ignore-lease", PFLAG_BOOL, "false", "keep the key's lease"},
+    {"ignore-value", PFLAG_BOOL, "false", "keep the key's value"},
+    {"lease", PFLAG_STRING, "0", "lease (in hexadecimal) of the key"},
+    {"prev-kv", PFLAG_BOOL, "false", "print the pair that was there"},
     {NULL}};
 
-const struct cli_flag cli_del_flags[] = {
-    {"from-key", CLI_FLAG_BOOL, "false",
+const struct pflag cli_del_flags[] = {
+    {"from-key", PFLAG_BOOL, "false",
      "delete the key and all behind it, in byte order"},
-    {"prefix", CLI_FLAG_BOOL, "false", "delete the keys with this beginning"},
-    {"prev-kv", CLI_FLAG_BOOL, "false", "print the deleted pairs"},
-    {"range", CLI_FLAG_BOOL, "false", "delete a range without the delay"},
+    {"prefix", PFLAG_BOOL, "false", "delete the keys with this beginning"},
+    {"prev-kv", PFLAG_BOOL, "false", "print the deleted pairs"},
+    {"range", PFLAG_BOOL, "false", "delete a range without the delay"},
     {NULL}};
 
 static ProtobufCBinaryData binary(const void *data, size_t size)
@@ -49,16 +49,16 @@ static ProtobufCBinaryData binary(const void *data, size_t size)
     return (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
 }
 
-void cli_set_range(struct cli_flags *f, const char *key, const char *end,
+void cli_set_range(struct pflag_set *f, const char *key, const char *end,
                    ProtobufCBinaryData *ret_key, ProtobufCBinaryData *ret_end)
 {
-    bool prefix = cli_flags_bool(f, "prefix");
+    bool prefix = pflag_bool(f, "prefix");
     size_t size = strlen(key);
     *ret_key = binary(key, size);
     if (end) {
         *ret_end = binary(end, strlen(end));
     }
-    if (!prefix && !cli_flags_bool(f, "from-key")) {
+    if (!prefix && !pflag_bool(f, "from-key")) {
         return;
     }
     *ret_end = binary(arena_zalloc(&f->arena, 1), 1);
@@ -70,10 +70,10 @@ void cli_set_range(struct cli_flags *f, const char *key, const char *end,
     }
 }
 
-static void check_range_words(struct cli_flags *f, int argc)
+static void check_range_words(struct pflag_set *f, int argc)
 {
-    bool prefix = cli_flags_bool(f, "prefix");
-    bool from_key = cli_flags_bool(f, "from-key");
+    bool prefix = pflag_bool(f, "prefix");
+    bool from_key = pflag_bool(f, "from-key");
     if (prefix && from_key) {
         cli_exit(CLI_EXIT_BAD_ARGS, "`--prefix` and `--from-key` cannot be "
                                     "set at the same time, choose one");
@@ -110,7 +110,7 @@ static bool is_serializable(const char *consistency)
     return *consistency == 's';
 }
 
-void cli_get_request(struct cli_flags *f, int argc, char **argv,
+void cli_get_request(struct pflag_set *f, int argc, char **argv,
                      Pb__RangeRequest *ret)
 {
     static const struct choice orders[] = {
@@ -132,31 +132,31 @@ void cli_get_request(struct cli_flags *f, int argc, char **argv,
                  "argument as range_end");
     }
     pb__range_request__init(ret);
-    ret->keys_only = cli_flags_bool(f, "keys-only");
-    ret->count_only = cli_flags_bool(f, "count-only");
+    ret->keys_only = pflag_bool(f, "keys-only");
+    ret->count_only = pflag_bool(f, "count-only");
     if (ret->keys_only && ret->count_only) {
         cli_exit(CLI_EXIT_BAD_ARGS, "`--keys-only` and `--count-only` cannot "
                                     "be set at the same time, choose one");
     }
-    ret->serializable = is_serializable(cli_flags_text(f, "consistency"));
+    ret->serializable = is_serializable(pflag_text(f, "consistency"));
     check_range_words(f, argc);
     cli_set_range(f, argv[0], argc > 1 ? argv[1] : NULL, &ret->key,
                   &ret->range_end);
-    ret->limit = cli_flags_int(f, "limit");
-    ret->revision = cli_flags_int(f, "rev") > 0 ? cli_flags_int(f, "rev") : 0;
+    ret->limit = pflag_int(f, "limit");
+    ret->revision = pflag_int(f, "rev") > 0 ? pflag_int(f, "rev") : 0;
     ret->sort_order = (Pb__RangeRequest__SortOrder)choose(
-        orders, cli_flags_text(f, "order"), "bad sort order");
+        orders, pflag_text(f, "order"), "bad sort order");
     ret->sort_target = (Pb__RangeRequest__SortTarget)choose(
-        targets, cli_flags_text(f, "sort-by"), "bad sort target");
+        targets, pflag_text(f, "sort-by"), "bad sort target");
     if (ret->sort_target == PB__RANGE_REQUEST__SORT_TARGET__KEY &&
         ret->sort_order == PB__RANGE_REQUEST__SORT_ORDER__ASCEND) {
         /* The server's own order: spares it the sorting. */
         ret->sort_order = PB__RANGE_REQUEST__SORT_ORDER__NONE;
     }
-    ret->min_mod_revision = cli_flags_int(f, "min-mod-rev");
-    ret->max_mod_revision = cli_flags_int(f, "max-mod-rev");
-    ret->min_create_revision = cli_flags_int(f, "min-create-rev");
-    ret->max_create_revision = cli_flags_int(f, "max-create-rev");
+    ret->min_mod_revision = pflag_int(f, "min-mod-rev");
+    ret->max_mod_revision = pflag_int(f, "max-mod-rev");
+    ret->min_create_revision = pflag_int(f, "min-create-rev");
+    ret->max_create_revision = pflag_int(f, "max-create-rev");
 }
 
 /* The parts of a streamed range, put together in an arena. */
@@ -198,7 +198,7 @@ static bool take_part(void *ctx, const ProtobufCMessage *message)
 static void print_get(struct cli *x, const Pb__RangeResponse *m)
 {
     if (!cli_print_raw(x, &m->base)) {
-        cli_print_range(x, m, cli_flags_bool(&x->flags, "print-value-only"));
+        cli_print_range(x, m, pflag_bool(&x->flags, "print-value-only"));
     }
 }
 
@@ -227,13 +227,12 @@ void cli_run_get(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "--count-only is only for `--write-out=fields`");
     }
-    if (cli_flags_bool(&x->flags, "print-value-only") &&
-        x->format != CLI_SIMPLE) {
+    if (pflag_bool(&x->flags, "print-value-only") && x->format != CLI_SIMPLE) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "print-value-only is only for `--write-out=simple`");
     }
     cli_connect(x, true);
-    if (cli_flags_bool(&x->flags, "stream")) {
+    if (pflag_bool(&x->flags, "stream")) {
         get_streamed(x, &request);
         return;
     }
@@ -248,7 +247,7 @@ void cli_run_get(struct cli *x, int argc, char **argv)
 enum { VALUE_SIZE_MAX = 1 << 30 };
 
 /* All of standard input, unless that is a terminal or nothing at all. */
-static ProtobufCBinaryData read_value(struct cli_flags *f)
+static ProtobufCBinaryData read_value(struct pflag_set *f)
 {
     struct stat st;
     struct buf all = BUF_INIT(VALUE_SIZE_MAX);
@@ -276,13 +275,13 @@ static ProtobufCBinaryData read_value(struct cli_flags *f)
     return value;
 }
 
-void cli_put_request(struct cli_flags *f, int argc, char **argv,
+void cli_put_request(struct pflag_set *f, int argc, char **argv,
                      bool with_input, Pb__PutRequest *ret)
 {
     pb__put_request__init(ret);
-    ret->ignore_value = cli_flags_bool(f, "ignore-value");
-    ret->ignore_lease = cli_flags_bool(f, "ignore-lease");
-    ret->prev_kv = cli_flags_bool(f, "prev-kv");
+    ret->ignore_value = pflag_bool(f, "ignore-value");
+    ret->ignore_lease = pflag_bool(f, "ignore-lease");
+    ret->prev_kv = pflag_bool(f, "prev-kv");
     if (argc == 0) {
         cli_exit(CLI_EXIT_BAD_ARGS, "put command needs 1 argument and input "
                                     "from stdin or 2 arguments");
@@ -291,8 +290,8 @@ void cli_put_request(struct cli_flags *f, int argc, char **argv,
         cli_exit(CLI_EXIT_BAD_ARGS, "put command needs only 1 argument when "
                                     "'ignore-value' is set");
     }
-    const char *error = cli_parse_number(&f->arena, cli_flags_text(f, "lease"),
-                                         16, true, &ret->lease);
+    const char *error = pflag_parse_number(&f->arena, pflag_text(f, "lease"),
+                                           16, true, &ret->lease);
     ret->key = binary(argv[0], strlen(argv[0]));
     if (argc > 1) {
         ret->value = binary(argv[1], strlen(argv[1]));
@@ -324,7 +323,7 @@ void cli_run_put(struct cli *x, int argc, char **argv)
     cofre_reply_free(reply);
 }
 
-void cli_del_request(struct cli_flags *f, int argc, char **argv,
+void cli_del_request(struct pflag_set *f, int argc, char **argv,
                      Pb__DeleteRangeRequest *ret)
 {
     if (argc == 0 || argc > 2) {
@@ -336,7 +335,7 @@ void cli_del_request(struct cli_flags *f, int argc, char **argv,
     check_range_words(f, argc);
     cli_set_range(f, argv[0], argc > 1 ? argv[1] : NULL, &ret->key,
                   &ret->range_end);
-    ret->prev_kv = cli_flags_bool(f, "prev-kv");
+    ret->prev_kv = pflag_bool(f, "prev-kv");
 }
 
 enum { SECOND_THOUGHTS_S = 2 };
@@ -345,9 +344,9 @@ static void warn_of_range(const char *key, const char *end)
 {
     struct buf text = BUF_INIT(CLI_LINE_SIZE_MAX);
     buf_append_str(&text, "Warning: Keys between ");
-    cli_quote(&text, slice_str(key));
+    text_quote(&text, slice_str(key));
     buf_append_str(&text, " and ");
-    cli_quote(&text, slice_str(end));
+    text_quote(&text, slice_str(end));
     fprintf(stderr,
             "%.*s will be deleted. Please interrupt the command within next "
             "%d seconds to cancel. You can provide `--range` flag to avoid "
@@ -362,7 +361,7 @@ void cli_run_del(struct cli *x, int argc, char **argv)
     Pb__DeleteRangeRequest request;
     cli_del_request(&x->flags, argc, argv, &request);
     cli_begin(x, CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF);
-    if (argc > 1 && !cli_flags_bool(&x->flags, "range")) {
+    if (argc > 1 && !pflag_bool(&x->flags, "range")) {
         warn_of_range(argv[0], argv[1]);
     }
     cli_connect(x, true);
@@ -383,12 +382,12 @@ void cli_run_compaction(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS, "compaction command needs 1 argument");
     }
     pb__compaction_request__init(&request);
-    const char *error =
-        cli_parse_number(&x->flags.arena, argv[0], 10, true, &request.revision);
+    const char *error = pflag_parse_number(&x->flags.arena, argv[0], 10, true,
+                                           &request.revision);
     if (error) {
         cli_exit(CLI_EXIT_ERROR, "%s", error);
     }
-    request.physical = cli_flags_bool(&x->flags, "physical");
+    request.physical = pflag_bool(&x->flags, "physical");
     cli_begin(x, CLI_TEXT_ONLY);
     cli_connect(x, !request.physical);
     cofre_reply_free(cli_call(x, "/etcdserverpb.KV/Compact", &request.base,

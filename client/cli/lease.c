@@ -11,7 +11,8 @@ enum { ALL_BUT_TABLE = CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF };
 static int64_t read_lease_id(struct cli *x, const char *text)
 {
     int64_t id = 0;
-    const char *error = cli_parse_number(&x->flags.arena, text, 16, true, &id);
+    const char *error =
+        pflag_parse_number(&x->flags.arena, text, 16, true, &id);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "bad lease ID arg (%s), expecting ID in Hex", error);
@@ -28,7 +29,7 @@ static void run_grant(struct cli *x, int argc, char **argv)
     }
     pb__lease_grant_request__init(&request);
     const char *error =
-        cli_parse_number(&x->flags.arena, argv[0], 10, true, &request.ttl);
+        pflag_parse_number(&x->flags.arena, argv[0], 10, true, &request.ttl);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS, "bad TTL (%s)", error);
     }
@@ -136,7 +137,7 @@ static void run_time_to_live(struct cli *x, int argc, char **argv)
     }
     pb__lease_time_to_live_request__init(&request);
     request.id = read_lease_id(x, argv[0]);
-    request.keys = cli_flags_bool(&x->flags, "keys");
+    request.keys = pflag_bool(&x->flags, "keys");
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, true);
     struct cofre_reply *reply =
@@ -296,7 +297,7 @@ static void run_keep_alive(struct cli *x, int argc, char **argv)
                  "lease keep-alive command needs lease ID as argument");
     }
     int64_t id = read_lease_id(x, argv[0]);
-    bool once = cli_flags_bool(&x->flags, "once");
+    bool once = pflag_bool(&x->flags, "once");
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, once);
     if (once) {
@@ -310,11 +311,11 @@ static void run_keep_alive(struct cli *x, int argc, char **argv)
     printf("lease %016" PRIx64 " expired or revoked.\n", (uint64_t)id);
 }
 
-static const struct cli_flag time_to_live_flags[] = {
-    {"keys", CLI_FLAG_BOOL, "false", "get the keys attached to the lease"},
+static const struct pflag time_to_live_flags[] = {
+    {"keys", PFLAG_BOOL, "false", "get the keys attached to the lease"},
     {NULL}};
-static const struct cli_flag keep_alive_flags[] = {
-    {"once", CLI_FLAG_BOOL, "false", "renew it once and return"}, {NULL}};
+static const struct pflag keep_alive_flags[] = {
+    {"once", PFLAG_BOOL, "false", "renew it once and return"}, {NULL}};
 
 static const struct cli_command grant = {
     .name = "grant",

@@ -129,7 +129,7 @@ static void run_lock(struct cli *x, int argc, char **argv)
     }
     cli_begin(x, ALL_BUT_TABLE);
     cli_connect(x, false);
-    cli_session_begin(&s, x, argv[0], cli_flags_int(&x->flags, "ttl"));
+    cli_session_begin(&s, x, argv[0], pflag_int(&x->flags, "ttl"));
     cli_session_take(&s, "", &reply);
     if (argc > 1) {
         char **words =
@@ -229,7 +229,7 @@ _Noreturn static void observe(struct cli *x, const char *name)
 
 static void run_elect(struct cli *x, int argc, char **argv)
 {
-    bool listen = cli_flags_bool(&x->flags, "listen");
+    bool listen = pflag_bool(&x->flags, "listen");
     if (argc != 1 && argc != 2) {
         cli_exit(CLI_EXIT_BAD_ARGS, "elect takes one election name argument "
                                     "and an optional proposal argument");
@@ -248,13 +248,13 @@ static void run_elect(struct cli *x, int argc, char **argv)
     campaign(x, argv[0], argv[1]);
 }
 
-static const struct cli_flag lock_flags[] = {
-    {"ttl", CLI_FLAG_INT, "10",
+static const struct pflag lock_flags[] = {
+    {"ttl", PFLAG_INT, "10",
      "time in seconds after which a lock whose "
      "holder is gone is free again"},
     {NULL}};
-static const struct cli_flag elect_flags[] = {
-    {"listen", CLI_FLAG_BOOL, "false", "only print who leads", 'l'}, {NULL}};
+static const struct pflag elect_flags[] = {
+    {"listen", PFLAG_BOOL, "false", "only print who leads", 'l'}, {NULL}};
 
 const struct cli_command cli_lock = {
     .name = "lock",

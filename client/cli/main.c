@@ -27,11 +27,11 @@ int main(int argc, char **argv)
     const char *slash = strrchr(argv[0] ? argv[0] : "", '/');
     struct cli x = {.format = CLI_SIMPLE};
     choose_manner(&x, slash ? slash + 1 : argv[0]);
-    cli_flags_init(&x.flags);
+    pflag_init(&x.flags);
     if (argc > 0) {
         cli_root_run(&x, argc - 1, argv + 1);
     }
     cofre_close(x.client);
-    cli_flags_release(&x.flags);
+    pflag_release(&x.flags);
     cli_quit(0);
 }

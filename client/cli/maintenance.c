@@ -137,7 +137,7 @@ void cli_run_defrag(struct cli *x, int argc, char **argv)
     size_t count = 0;
     bool ok = true;
     cli_begin(x, CLI_TEXT_ONLY);
-    char **endpoints = cli_flags_bool(&x->flags, "cluster")
+    char **endpoints = pflag_bool(&x->flags, "cluster")
                            ? cli_cluster_endpoints(x, &count)
                            : cli_endpoints(x, &count);
     for (size_t i = 0; i < count; i++) {
@@ -182,7 +182,7 @@ void cli_run_move_leader(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS, "move-leader command needs 1 argument");
     }
     const char *error =
-        cli_parse_number(&x->flags.arena, argv[0], 16, false, &target);
+        pflag_parse_number(&x->flags.arena, argv[0], 16, false, &target);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS, "%s", error);
     }

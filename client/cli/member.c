@@ -13,7 +13,7 @@ static uint64_t read_member_id(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_BAD_ARGS, "member ID is not provided");
     }
     const char *error =
-        cli_parse_number(&x->flags.arena, argv[0], 16, false, &id);
+        pflag_parse_number(&x->flags.arena, argv[0], 16, false, &id);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "bad member ID arg (%s), expecting ID in Hex", error);
@@ -101,7 +101,7 @@ static void list_fields(struct cli *x, const Pb__MemberListResponse *m)
 
 static void run_list(struct cli *x, int argc, char **argv)
 {
-    const char *consistency = cli_flags_text(&x->flags, "consistency");
+    const char *consistency = pflag_text(&x->flags, "consistency");
     Pb__MemberListRequest request;
     pb__member_list_request__init(&request);
     if (strcmp(consistency, "l") != 0 && strcmp(consistency, "s") != 0) {
@@ -162,7 +162,7 @@ static void check_url(const char *text)
 
 static char **read_urls(struct cli *x, size_t *ret_count)
 {
-    const char *list = cli_flags_text(&x->flags, "peer-urls");
+    const char *list = pflag_text(&x->flags, "peer-urls");
     struct arena *a = &x->flags.arena;
     if (*list == 0) {
         cli_exit(CLI_EXIT_BAD_ARGS, "member peer urls not provided");
@@ -227,7 +227,7 @@ static void run_add(struct cli *x, int argc, char **argv)
     }
     pb__member_add_request__init(&request);
     request.peerurls = read_urls(x, &request.n_peerurls);
-    request.islearner = cli_flags_bool(&x->flags, "learner");
+    request.islearner = pflag_bool(&x->flags, "learner");
     cli_begin(x, CLI_SIMPLE | CLI_JSON | CLI_PROTOBUF);
     cli_connect(x, true);
     struct cofre_reply *reply =
@@ -235,7 +235,7 @@ static void run_add(struct cli *x, int argc, char **argv)
                  &pb__member_add_response__descriptor, NULL);
     if (!print_raw(x, cofre_reply_message(reply))) {
         print_added(CLI_MESSAGE(Pb__MemberAddResponse, reply), argv[0],
-                    cli_flags_text(&x->flags, "peer-urls"));
+                    pflag_text(&x->flags, "peer-urls"));
     }
     cofre_reply_free(reply);
 }
@@ -285,21 +285,19 @@ static void run_promote(struct cli *x, int argc, char **argv)
            &pb__member_promote_response__descriptor, "promoted in");
 }
 
-static const struct cli_flag list_flags[] = {
-    {"consistency", CLI_FLAG_STRING, "l",
-     "linearizable (l) or serializable (s)"},
+static const struct pflag list_flags[] = {
+    {"consistency", PFLAG_STRING, "l", "linearizable (l) or serializable (s)"},
     {NULL}};
-static const struct cli_flag add_flags[] = {
-    {"learner", CLI_FLAG_BOOL, "false", "add it without a vote"},
-    {"peer-urls", CLI_FLAG_STRING, "",
+static const struct pflag add_flags[] = {
+    {"learner", PFLAG_BOOL, "false", "add it without a vote"},
+    {"peer-urls", PFLAG_STRING, "",
      "URLs for the other members, "
      "separated by commas"},
     {NULL}};
-static const struct cli_flag update_flags[] = {{"peer-urls", CLI_FLAG_STRING,
-                                                "",
-                                                "URLs for the other members, "
-                                                "separated by commas"},
-                                               {NULL}};
+static const struct pflag update_flags[] = {{"peer-urls", PFLAG_STRING, "",
+                                             "URLs for the other members, "
+                                             "separated by commas"},
+                                            {NULL}};
 
 static const struct cli_command list = {
     .name = "list",

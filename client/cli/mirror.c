@@ -209,27 +209,27 @@ static void follow(struct mirror *m, int64_t from)
 
 static struct cofre *open_destination(struct cli *x, const char *endpoints)
 {
-    struct cli_flags *f = &x->flags;
+    struct pflag_set *f = &x->flags;
     static const char *const tls[] = {"dest-cert", "dest-key", "dest-cacert"};
     for (size_t i = 0; i < sizeof tls / sizeof *tls; i++) {
-        if (*cli_flags_text(f, tls[i])) {
+        if (*pflag_text(f, tls[i])) {
             cli_exit(CLI_EXIT_BAD_FEATURE,
                      "--%s: TLS is not supported by this version", tls[i]);
         }
     }
-    if (!cli_flags_bool(f, "dest-insecure-transport")) {
+    if (!pflag_bool(f, "dest-insecure-transport")) {
         cli_exit(CLI_EXIT_BAD_FEATURE, "--dest-insecure-transport=false: TLS "
                                        "is not supported by this version");
     }
     struct cofre_config config = {
         .endpoints = endpoints,
-        .dial_timeout_ms = (uint64_t)cli_flags_int(f, "dial-timeout") / 1000000,
+        .dial_timeout_ms = (uint64_t)pflag_int(f, "dial-timeout") / 1000000,
     };
-    const char *user = cli_flags_text(f, "dest-user");
+    const char *user = pflag_text(f, "dest-user");
     const char *colon = strchr(user, ':');
     if (*user) {
         config.user = user;
-        config.password = cli_flags_text(f, "dest-password");
+        config.password = pflag_text(f, "dest-password");
         if (!*config.password && colon) {
             config.user =
                 arena_printf(&f->arena, "%.*s", (int)(colon - user), user);
@@ -248,25 +248,24 @@ static struct cofre *open_destination(struct cli *x, const char *endpoints)
 static void run_make_mirror(struct cli *x, int argc, char **argv)
 {
     static struct mirror m;
-    struct cli_flags *f = &x->flags;
-    bool no_prefix = cli_flags_bool(f, "no-dest-prefix");
+    struct pflag_set *f = &x->flags;
+    bool no_prefix = pflag_bool(f, "no-dest-prefix");
     pthread_t teller;
     if (argc != 1) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "make-mirror takes one destination argument");
     }
-    if (no_prefix && *cli_flags_text(f, "dest-prefix")) {
+    if (no_prefix && *pflag_text(f, "dest-prefix")) {
         cli_exit(CLI_EXIT_BAD_ARGS, "`--dest-prefix` and `--no-dest-prefix` "
                                     "cannot be set at the same time, choose "
                                     "one");
     }
     m.x = x;
-    m.prefix = cli_flags_text(f, "prefix");
-    m.to_prefix = no_prefix ? ""
-                  : *cli_flags_text(f, "dest-prefix")
-                      ? cli_flags_text(f, "dest-prefix")
-                      : m.prefix;
-    m.ops_max = cli_flags_int(f, "max-txn-ops");
+    m.prefix = pflag_text(f, "prefix");
+    m.to_prefix = no_prefix                       ? ""
+                  : *pflag_text(f, "dest-prefix") ? pflag_text(f, "dest-prefix")
+                                                  : m.prefix;
+    m.ops_max = pflag_int(f, "max-txn-ops");
     if (m.ops_max < 1) {
         cli_exit(CLI_EXIT_BAD_ARGS, "--max-txn-ops must be at least 1");
     }
@@ -274,27 +273,26 @@ static void run_make_mirror(struct cli *x, int argc, char **argv)
     m.to = open_destination(x, argv[0]);
     cli_connect(x, false);
     pthread_create(&teller, NULL, tell_total, &m);
-    int64_t from = cli_flags_int(f, "rev");
+    int64_t from = pflag_int(f, "rev");
     follow(&m, from > 0 ? from : copy_all(&m) + 1);
     cli_exit(CLI_EXIT_ERROR, "%s", m.error);
 }
 
-static const struct cli_flag mirror_flags[] = {
-    {"dest-cacert", CLI_FLAG_STRING, "", "as --cacert, for the destination"},
-    {"dest-cert", CLI_FLAG_STRING, "", "as --cert, for the destination"},
-    {"dest-insecure-transport", CLI_FLAG_BOOL, "true",
+static const struct pflag mirror_flags[] = {
+    {"dest-cacert", PFLAG_STRING, "", "as --cacert, for the destination"},
+    {"dest-cert", PFLAG_STRING, "", "as --cert, for the destination"},
+    {"dest-insecure-transport", PFLAG_BOOL, "true",
      "connect to the destination without TLS"},
-    {"dest-key", CLI_FLAG_STRING, "", "as --key, for the destination"},
-    {"dest-password", CLI_FLAG_STRING, "",
+    {"dest-key", PFLAG_STRING, "", "as --key, for the destination"},
+    {"dest-password", PFLAG_STRING, "",
      "password for the destination; --dest-user then holds the name alone"},
-    {"dest-prefix", CLI_FLAG_STRING, "",
-     "prefix there instead of the one here"},
-    {"dest-user", CLI_FLAG_STRING, "", "name[:password] for the destination"},
-    {"max-txn-ops", CLI_FLAG_INT, "128", "changes in one transaction at most"},
-    {"no-dest-prefix", CLI_FLAG_BOOL, "false",
+    {"dest-prefix", PFLAG_STRING, "", "prefix there instead of the one here"},
+    {"dest-user", PFLAG_STRING, "", "name[:password] for the destination"},
+    {"max-txn-ops", PFLAG_INT, "128", "changes in one transaction at most"},
+    {"no-dest-prefix", PFLAG_BOOL, "false",
      "keys there are without the prefix"},
-    {"prefix", CLI_FLAG_STRING, "", "only keys that begin with it"},
-    {"rev", CLI_FLAG_INT, "0",
+    {"prefix", PFLAG_STRING, "", "only keys that begin with it"},
+    {"rev", PFLAG_INT, "0",
      "begin with the changes of this revision (0: copy everything first)"},
     {NULL}};
 

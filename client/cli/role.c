@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli.h"
 
 enum { ALL_BUT_TABLE = CLI_SIMPLE | CLI_FIELDS | CLI_JSON | CLI_PROTOBUF };
@@ -63,7 +64,7 @@ static void run_list(struct cli *x, int argc, char **argv)
         fputs("\"Roles\" :", stdout);
         for (size_t i = 0; i < m->n_roles; i++) {
             struct buf quoted = BUF_INIT(SIZE_MAX);
-            cli_quote(&quoted, slice_str(m->roles[i]));
+            text_quote(&quoted, slice_str(m->roles[i]));
             printf(" %.*s", (int)quoted.size, (char *)quoted.data);
             buf_release(&quoted);
         }
@@ -170,8 +171,8 @@ static void permission_range(struct cli *x, int argc, char **argv,
                              ProtobufCBinaryData *ret_key,
                              ProtobufCBinaryData *ret_end)
 {
-    bool prefix = cli_flags_bool(&x->flags, "prefix");
-    bool from_key = cli_flags_bool(&x->flags, "from-key");
+    bool prefix = pflag_bool(&x->flags, "prefix");
+    bool from_key = pflag_bool(&x->flags, "from-key");
     if (prefix && from_key) {
         cli_exit(CLI_EXIT_BAD_ARGS,
                  "--from-key and --prefix flags are mutually exclusive");
@@ -260,10 +261,10 @@ static void run_revoke(struct cli *x, int argc, char **argv)
     cofre_reply_free(reply);
 }
 
-static const struct cli_flag range_flags[] = {
-    {"from-key", CLI_FLAG_BOOL, "false",
+static const struct pflag range_flags[] = {
+    {"from-key", PFLAG_BOOL, "false",
      "the key and all behind it, in byte order"},
-    {"prefix", CLI_FLAG_BOOL, "false", "the keys with this beginning"},
+    {"prefix", PFLAG_BOOL, "false", "the keys with this beginning"},
     {NULL}};
 
 #define ROLE_COMMAND(id, name_, arguments_, summary_, flags_) \

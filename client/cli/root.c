@@ -1,4 +1,5 @@
 /* The tree of commands, and one run of one of them. */
+#include "base/text.h"
 #include "cli.h"
 
 #define KEY_VALUE "Key-value commands"
@@ -6,13 +7,12 @@
 #define AUTHENTICATION "Authentication commands"
 #define UTILITY "Utility commands"
 
-static const struct cli_flag compaction_flags[] = {
-    {"physical", CLI_FLAG_BOOL, "false",
+static const struct pflag compaction_flags[] = {
+    {"physical", PFLAG_BOOL, "false",
      "wait until old revisions are gone from the store"},
     {NULL}};
-static const struct cli_flag txn_flags[] = {
-    {"interactive", CLI_FLAG_BOOL, "false", "prompt for the input", 'i'},
-    {NULL}};
+static const struct pflag txn_flags[] = {
+    {"interactive", PFLAG_BOOL, "false", "prompt for the input", 'i'}, {NULL}};
 
 static const struct cli_command get = {
     .name = "get",
@@ -168,7 +168,7 @@ void cli_run_options(struct cli *x, int argc, char **argv)
     struct buf out = BUF_INIT(1 << 20);
     buf_append_str(&out, "The following options can be passed to any "
                          "command:\n\n");
-    cli_help_flags(x->global, false, "", &out);
+    pflag_help(x->global, false, "", &out);
     cli_print_buf(&out);
 }
 
@@ -204,7 +204,7 @@ _Noreturn static void unknown_command(struct cli *x, const char *word)
 {
     struct buf out = BUF_INIT(1 << 20);
     buf_append_str(&out, "Error: unknown command ");
-    cli_quote(&out, slice_str(word));
+    text_quote(&out, slice_str(word));
     buf_printf(&out, " for \"%s\"\n", x->program);
     cli_tree_suggest(x->root, word, &out);
     buf_printf(&out, "Run '%s --help' for usage.\n", x->program);
@@ -215,8 +215,8 @@ _Noreturn static void unknown_command(struct cli *x, const char *word)
 
 void cli_root_run(struct cli *x, int argc, char **argv)
 {
-    static const struct cli_flag help_flag[] = {
-        {"help", CLI_FLAG_BOOL, "false", "", 'h'}, {NULL}};
+    static const struct pflag help_flag[] = {
+        {"help", PFLAG_BOOL, "false", "", 'h'}, {NULL}};
     const struct cli_command *c =
         cli_tree_find(x->root, x->global, &argc, argv);
     if (!c->parent) {
@@ -226,16 +226,16 @@ void cli_root_run(struct cli *x, int argc, char **argv)
         }
     }
     x->command = c;
-    cli_flags_add(&x->flags, c->flags);
-    cli_flags_add(&x->flags, x->global);
-    cli_flags_add(&x->flags, help_flag);
-    const char *error = cli_flags_parse(&x->flags, &argc, argv);
+    pflag_add(&x->flags, c->flags);
+    pflag_add(&x->flags, x->global);
+    pflag_add(&x->flags, help_flag);
+    const char *error = pflag_parse(&x->flags, &argc, argv);
     if (error) {
         fprintf(stderr, "Error: %s\n", error);
         print_usage(x, c);
         cli_quit(CLI_EXIT_ERROR);
     }
-    if (!c->run || cli_flags_bool(&x->flags, "help")) {
+    if (!c->run || pflag_bool(&x->flags, "help")) {
         print_help(x, c);
         return;
     }

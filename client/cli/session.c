@@ -207,7 +207,7 @@ void cli_session_end(struct cli_session *s)
          * a server that is gone is helped by the lease's end. */
         cofre_set_call_timeout(
             s->x->client,
-            (uint64_t)cli_flags_int(&s->x->flags, "command-timeout") / 1000000);
+            (uint64_t)pflag_int(&s->x->flags, "command-timeout") / 1000000);
         cofre_lease_revoke(s->x->client, s->lease);
     }
 }

@@ -87,9 +87,9 @@ static void run_save(struct cli *x, int argc, char **argv)
         cli_exit(CLI_EXIT_INTERRUPTED,
                  "snapshot must be requested to one selected node, not "
                  "multiple [%s]",
-                 cli_flags_text(&x->flags, "endpoints"));
+                 pflag_text(&x->flags, "endpoints"));
     }
-    cli_connect(x, cli_flags_given(&x->flags, "command-timeout"));
+    cli_connect(x, pflag_given(&x->flags, "command-timeout"));
     int fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || fchmod(fd, 0600) != 0) {
         cli_exit(

@@ -4,7 +4,7 @@
 #include "cli.h"
 
 /* A flag that is not a global one is taken to have a value. */
-int cli_tree_word(const struct cli_flag *global, int argc, char **argv)
+int cli_tree_word(const struct pflag *global, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         const char *arg = argv[i];
@@ -16,10 +16,10 @@ int cli_tree_word(const struct cli_flag *global, int argc, char **argv)
         }
         bool takes_value = true;
         bool is_long = arg[1] == '-';
-        for (const struct cli_flag *f = global; f->name; f++) {
+        for (const struct pflag *f = global; f->name; f++) {
             bool same = is_long ? strcmp(arg + 2, f->name) == 0
                                 : arg[1] == f->shorthand;
-            if (same && f->kind == CLI_FLAG_BOOL) {
+            if (same && f->kind == PFLAG_BOOL) {
                 takes_value = false;
             }
         }
@@ -54,8 +54,8 @@ static const struct cli_command *child(const struct cli_command *c,
 }
 
 const struct cli_command *cli_tree_find(const struct cli_command *root,
-                                        const struct cli_flag *global,
-                                        int *argc, char **argv)
+                                        const struct pflag *global, int *argc,
+                                        char **argv)
 {
     const struct cli_command *c = root;
     for (;;) {

@@ -85,7 +85,7 @@ static void release(struct txn_input *in)
 {
     for (size_t b = 0; b < 2; b++) {
         for (size_t i = 0; i < in->counts[1 + b]; i++) {
-            cli_flags_release(in->details[b][i]->flags);
+            pflag_release(in->details[b][i]->flags);
         }
         free(in->ops[b]);
         free(in->details[b]);
@@ -142,7 +142,7 @@ static void print_answer(struct cli *x, const struct txn_input *in,
 void cli_run_txn(struct cli *x, int argc, char **argv)
 {
     struct txn_input in = {0};
-    bool interactive = cli_flags_bool(&x->flags, "interactive");
+    bool interactive = pflag_bool(&x->flags, "interactive");
     if (argc > 0) {
         cli_exit(CLI_EXIT_BAD_ARGS, "txn command does not accept argument");
     }

@@ -4,6 +4,7 @@
  *   request:  get|put|del with the flags and words of that command
  */
 #include "base/err.h"
+#include "base/text.h"
 #include "cli.h"
 
 /* A quoted text at *p, which moves behind it. */
@@ -41,9 +42,9 @@ static const char *malformed(struct arena *a, const char *line,
 {
     struct buf text = BUF_INIT(CLI_LINE_SIZE_MAX);
     buf_printf(&text, "malformed comparison: %s; got %s(", line, c->target);
-    cli_quote(&text, c->key);
+    text_quote(&text, c->key);
     buf_printf(&text, ") %s ", c->op);
-    cli_quote(&text, c->value);
+    text_quote(&text, c->value);
     buf_append_byte(&text, 0);
     const char *error = arena_strdup(a, (const char *)text.data);
     buf_release(&text);
@@ -145,7 +146,7 @@ static bool read_value(struct arena *a, struct slice value, Pb__Compare *ret)
     }
     char *text =
         arena_printf(a, "%.*s", (int)value.size, (const char *)value.data);
-    if (cli_parse_number(a, text, 10, true, &number)) {
+    if (pflag_parse_number(a, text, 10, true, &number)) {
         return false;
     }
     ret->version = number; /* one union: all its numbers lie here */
@@ -176,7 +177,7 @@ const char *cli_txn_compare(struct arena *a, const char *line, Pb__Compare *ret)
     return NULL;
 }
 
-static const struct cli_flag *flags_of(const char *command)
+static const struct pflag *flags_of(const char *command)
 {
     return strcmp(command, "get") == 0   ? cli_get_flags
            : strcmp(command, "put") == 0 ? cli_put_flags
@@ -197,7 +198,7 @@ static void tell_usage(const char *command)
     }
 }
 
-static void build(struct arena *a, struct cli_flags *f, int argc, char **argv,
+static void build(struct arena *a, struct pflag_set *f, int argc, char **argv,
                   const char *command, struct cli_txn_op *ret)
 {
     pb__request_op__init(&ret->op);
@@ -206,7 +207,7 @@ static void build(struct arena *a, struct cli_flags *f, int argc, char **argv,
         ret->op.request_case = PB__REQUEST_OP__REQUEST_REQUEST_RANGE;
         ret->op.request_range = arena_alloc(a, sizeof *ret->op.request_range);
         cli_get_request(f, argc, argv, ret->op.request_range);
-        ret->values_only = cli_flags_bool(f, "print-value-only");
+        ret->values_only = pflag_bool(f, "print-value-only");
     } else if (*command == 'p') {
         ret->op.request_case = PB__REQUEST_OP__REQUEST_REQUEST_PUT;
         ret->op.request_put = arena_alloc(a, sizeof *ret->op.request_put);
@@ -228,18 +229,18 @@ const char *cli_txn_op(struct arena *a, const char *line,
         return arena_printf(a, "invalid txn compare request: %s", line);
     }
     const char *command = argv[0];
-    const struct cli_flag *table = flags_of(command);
+    const struct pflag *table = flags_of(command);
     if (!table) {
         return arena_printf(a, "invalid txn request: %s", line);
     }
     /* The requests point into the flags' arena: it lives as long as `a`. */
-    struct cli_flags *f = arena_zalloc(a, sizeof *f);
-    cli_flags_init(f);
-    cli_flags_add(f, table);
+    struct pflag_set *f = arena_zalloc(a, sizeof *f);
+    pflag_init(f);
+    pflag_add(f, table);
     argc--;
-    if (cli_flags_parse(f, &argc, argv + 1)) {
+    if (pflag_parse(f, &argc, argv + 1)) {
         tell_usage(command);
-        cli_flags_release(f);
+        pflag_release(f);
         return arena_printf(a, "invalid txn request: %s", line);
     }
     build(a, f, argc, argv + 1, command, ret);

@@ -34,7 +34,7 @@ static char *ask_password(struct cli *x, const char *name)
 /* The first word of a line of standard input. */
 static char *read_password(struct cli *x, const char *name)
 {
-    if (cli_flags_bool(&x->flags, "interactive")) {
+    if (pflag_bool(&x->flags, "interactive")) {
         return ask_password(x, name);
     }
     char *line = cli_read_line(stdin);
@@ -56,9 +56,9 @@ static void run_add(struct cli *x, int argc, char **argv)
     request.options = &options;
     request.name = name;
     char *colon = strchr(name, ':');
-    const char *given = cli_flags_text(&x->flags, "new-user-password");
+    const char *given = pflag_text(&x->flags, "new-user-password");
     cli_begin(x, ALL_BUT_TABLE);
-    if (cli_flags_bool(&x->flags, "no-password")) {
+    if (pflag_bool(&x->flags, "no-password")) {
         options.no_password = true;
     } else if (*given) {
         request.password = arena_strdup(&x->flags.arena, given);
@@ -119,7 +119,7 @@ static void run_get(struct cli *x, int argc, char **argv)
                 &pb__auth_user_get_response__descriptor);
     const Pb__AuthUserGetResponse *m =
         CLI_MESSAGE(Pb__AuthUserGetResponse, reply);
-    bool detail = cli_flags_bool(&x->flags, "detail");
+    bool detail = pflag_bool(&x->flags, "detail");
     if (x->format == CLI_SIMPLE) {
         printf("User: %s\n", request.name);
         fputs(detail ? "" : "Roles:", stdout);
@@ -210,17 +210,17 @@ static void run_revoke_role(struct cli *x, int argc, char **argv)
     cofre_reply_free(reply);
 }
 
-static const struct cli_flag add_flags[] = {
-    {"interactive", CLI_FLAG_BOOL, "true",
+static const struct pflag add_flags[] = {
+    {"interactive", PFLAG_BOOL, "true",
      "ask for the password (else: a line of standard input)"},
-    {"new-user-password", CLI_FLAG_STRING, "", "password of the new user"},
-    {"no-password", CLI_FLAG_BOOL, "false",
+    {"new-user-password", PFLAG_STRING, "", "password of the new user"},
+    {"no-password", PFLAG_BOOL, "false",
      "a user without password, for certificates only"},
     {NULL}};
-static const struct cli_flag get_flags[] = {
-    {"detail", CLI_FLAG_BOOL, "false", "show what the roles may"}, {NULL}};
-static const struct cli_flag passwd_flags[] = {
-    {"interactive", CLI_FLAG_BOOL, "true",
+static const struct pflag get_flags[] = {
+    {"detail", PFLAG_BOOL, "false", "show what the roles may"}, {NULL}};
+static const struct pflag passwd_flags[] = {
+    {"interactive", PFLAG_BOOL, "true",
      "ask for the password (else: a line of standard input)"},
     {NULL}};
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli.h"
 #include "net/net.h"
 
@@ -31,7 +32,7 @@ struct watching {
 static void add_variable(const char *name, struct cofre_bytes value)
 {
     struct buf quoted = BUF_INIT(SIZE_MAX);
-    cli_quote(&quoted, slice_of(value.data, value.size));
+    text_quote(&quoted, slice_of(value.data, value.size));
     buf_append_byte(&quoted, 0);
     setenv(name, (char *)quoted.data, 1);
     buf_release(&quoted);
@@ -61,7 +62,7 @@ _Noreturn static void command_failed(char **command, const char *why)
     fflush(stdout);
     for (size_t i = 0; command[i]; i++) {
         buf_append_str(&text, i > 0 ? " " : "");
-        cli_quote(&text, slice_str(command[i]));
+        text_quote(&text, slice_str(command[i]));
     }
     fprintf(stderr, "command [%.*s] error (%s)\n", (int)text.size,
             (char *)text.data, why);
@@ -262,10 +263,10 @@ static void add_from_line(struct watching *w, const char *line, int argc,
 {
     struct cli_watch what;
     /* Kept until the end: the watch points into it. */
-    struct cli_flags *f = mem_zalloc(sizeof *f);
-    cli_flags_init(f);
-    cli_flags_add(f, cli_watch_flags);
-    const char *error = cli_flags_parse(f, &argc, argv);
+    struct pflag_set *f = mem_zalloc(sizeof *f);
+    pflag_init(f);
+    pflag_add(f, cli_watch_flags);
+    const char *error = pflag_parse(f, &argc, argv);
     if (error) {
         cli_exit(CLI_EXIT_BAD_ARGS, "%s", error);
     }
@@ -273,7 +274,7 @@ static void add_from_line(struct watching *w, const char *line, int argc,
                             cli_env_get("watch-range-end"), &what);
     if (error) {
         fprintf(stderr, "Invalid command %s (%s)\n", line, error);
-        cli_flags_release(f);
+        pflag_release(f);
         free(f);
         return;
     }
@@ -338,7 +339,7 @@ void cli_run_watch(struct cli *x, int argc, char **argv)
 {
     struct watching w = {.x = x};
     struct cli_watch what;
-    bool interactive = cli_flags_bool(&x->flags, "interactive");
+    bool interactive = pflag_bool(&x->flags, "interactive");
     if (!interactive) {
         const char *error =
             cli_watch_parse(&x->flags, argc, argv, cli_env_get("watch-key"),

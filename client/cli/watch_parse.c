@@ -1,19 +1,19 @@
 /* What a watch watches, from its words. */
 #include "cli.h"
 
-const struct cli_flag cli_watch_flags[] = {
-    {"interactive", CLI_FLAG_BOOL, "false",
+const struct pflag cli_watch_flags[] = {
+    {"interactive", PFLAG_BOOL, "false",
      "read watches from standard "
      "input",
      'i'},
-    {"prefix", CLI_FLAG_BOOL, "false", "watch the keys with this beginning"},
-    {"prev-kv", CLI_FLAG_BOOL, "false", "print the pair from before"},
-    {"progress-notify", CLI_FLAG_BOOL, "false",
+    {"prefix", PFLAG_BOOL, "false", "watch the keys with this beginning"},
+    {"prev-kv", PFLAG_BOOL, "false", "print the pair from before"},
+    {"progress-notify", PFLAG_BOOL, "false",
      "get a sign of life with the revision from time to time"},
-    {"rev", CLI_FLAG_INT, "0", "revision to begin at"},
+    {"rev", PFLAG_INT, "0", "revision to begin at"},
     {NULL}};
 
-const char *cli_watch_parse(struct cli_flags *f, int argc, char **argv,
+const char *cli_watch_parse(struct pflag_set *f, int argc, char **argv,
                             const char *env_key, const char *env_end,
                             struct cli_watch *ret)
 {
@@ -40,10 +40,10 @@ const char *cli_watch_parse(struct cli_flags *f, int argc, char **argv,
         w.key = argv[0];
         w.range_end = words > 1 ? argv[1] : NULL;
     }
-    w.prefix = cli_flags_bool(f, "prefix");
-    w.previous = cli_flags_bool(f, "prev-kv");
-    w.progress_notify = cli_flags_bool(f, "progress-notify");
-    w.revision = cli_flags_int(f, "rev");
+    w.prefix = pflag_bool(f, "prefix");
+    w.previous = pflag_bool(f, "prev-kv");
+    w.progress_notify = pflag_bool(f, "progress-notify");
+    w.revision = pflag_int(f, "rev");
     if (w.range_end && w.prefix) {
         return "`range_end` and `--prefix` are mutually exclusive";
     }

@@ -44,8 +44,7 @@ static void take_status(void *ctx, enum grpc_code code, const char *text)
 
 bool client_never_sent(int code, const char *text)
 {
-    return code == COFRE_UNAVAILABLE &&
-           strncmp(text, "connection error", 16) == 0;
+    return grpc_status_never_sent((enum grpc_code)code, text);
 }
 
 struct pause {

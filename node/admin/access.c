@@ -29,6 +29,9 @@ void admin_access_cors(struct admin_request *rq, struct MHD_Response *r)
 {
     const char *origin = header(rq, "Origin");
     const char *list = rq->admin->config.cors;
+    if (list == NULL) {
+        return;
+    }
     bool is_any = is_listed(list, (struct slice){NULL, 0});
     if (!is_any && !(origin && is_listed(list, slice_str(origin)))) {
         return;

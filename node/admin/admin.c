@@ -245,6 +245,7 @@ void admin_answer(struct admin_request *rq, int status,
     list_remove(&rq->link);
     rq->status = status;
     rq->content_type = content_type;
+    rq->no_sniff |= rq->admin->rim.route && status >= 400;
     buf_append_slice(&rq->body, body);
     MHD_resume_connection(rq->conn);
 }

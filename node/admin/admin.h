@@ -16,6 +16,7 @@
 #include "gateway/gateway.h"
 
 struct admin;
+struct admin_request;
 
 /* All but `wake` run on the loop thread. */
 struct admin_rim {
@@ -33,13 +34,20 @@ struct admin_rim {
     void (*version_json)(void *ctx, struct buf *out);
     void (*metrics)(void *ctx, struct buf *out);
     void (*vars_json)(void *ctx, struct buf *out); /* /debug/vars */
+    /* For a program that is no member and has paths of its own: called for
+     * every request instead of the pointers above (which may then be NULL,
+     * `wake` apart), answers now or later by one admin_answer(). NULL: the
+     * member's paths. */
+    void (*route)(void *ctx, struct admin_request *rq, const char *method,
+                  const char *path);
     void *ctx;
 };
 
 struct admin_config {
     struct admin_rim rim;
     struct gateway *gateway; /* outlives the admin; NULL: no /v3/ */
-    /* Comma-separated, "*": all; borrowed for the admin's life. */
+    /* Comma-separated, "*": all; borrowed for the admin's life. `cors` NULL:
+     * no headers of that kind. */
     const char *cors;
     const char *host_whitelist;
     bool has_metrics_port; /* admin_accept_metrics() will be called */
@@ -49,6 +57,10 @@ struct admin_config {
 int admin_new(const struct admin_config *config, struct admin **ret_admin);
 /* Loop thread. Answers what still waits with 503. */
 void admin_free(struct admin *a);
+/* Loop thread, for `route`: the answer to a request, which is gone with it;
+ * the body is copied, the type is not. */
+void admin_answer(struct admin_request *rq, int status,
+                  const char *content_type, struct slice body);
 /* Takes over a connected socket nothing was read from. */
 void admin_accept(struct admin *a, int fd);
 /* The same for a port that shows metrics and health only. */

@@ -114,8 +114,6 @@ struct admin_request {
 
 void admin_read_query(struct admin_request *rq);
 void admin_route(struct admin_request *rq);
-void admin_answer(struct admin_request *rq, int status,
-                  const char *content_type, struct slice body);
 enum MHD_Result admin_respond(struct admin_request *rq);
 void admin_request_free(struct admin_request *rq);
 

@@ -71,7 +71,10 @@ static bool answer_get_only(struct admin_request *rq)
 
 void admin_route(struct admin_request *rq)
 {
-    if (strcmp(rq->path, "/metrics") == 0) {
+    const struct admin_rim *rim = &rq->admin->rim;
+    if (rim->route) {
+        rim->route(rim->ctx, rq, rq->method, rq->path);
+    } else if (strcmp(rq->path, "/metrics") == 0) {
         answer_metrics(rq);
     } else if (!answer_get_only(rq) && !admin_checks_route(rq)) {
         rq->no_sniff = true;

@@ -10,6 +10,12 @@
  * is none (RFC 3629, section 4). */
 size_t text_utf8_size(struct slice s);
 bool text_is_utf8(struct slice s);
+/* The code point at the front of `s`, which is not empty, its size in
+ * *ret_size; -1, and size 1, for a byte that begins no valid one. */
+int32_t text_utf8_decode(struct slice s, size_t *ret_size);
+
+/* Appends `s` in double quotes as Go prints it by %q. */
+void text_quote(struct buf *b, struct slice s);
 
 /* Appends `s` as a JSON string with its quotes; bytes that are not UTF-8
  * come out as U+FFFD. */

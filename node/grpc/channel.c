@@ -88,12 +88,12 @@ static bool on_flush(void *ctx, struct buf *out)
 static void fail_waiting(struct grpc_channel *ch, int err)
 {
     char text[400];
-    snprintf(text, sizeof text,
-             "connection error: desc = \"transport: Error while dialing: "
-             "dial tcp %s: %s\"",
-             ch->authority,
-             err == ERR_REFUSED ? "connect: connection refused"
-                                : err_text(err));
+    snprintf(
+        text, sizeof text,
+        GRPC_CLIENT_UNCONNECTED ": desc = \"transport: Error while dialing: "
+                                "dial tcp %s: %s\"",
+        ch->authority,
+        err == ERR_REFUSED ? "connect: connection refused" : err_text(err));
     /* A handler may free the channel, so what waits is taken out first. */
     struct list failed;
     list_init(&failed);

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "grpc/internal.h"
 
+static const char lost_text[] = "error reading from server: EOF";
+
 static struct grpc_client_call *call_of(struct h2_stream *st)
 {
     return container_of(st, struct grpc_client_call, stream);
@@ -172,7 +174,7 @@ void grpc_client_close(struct h2_stream *st, uint32_t code)
         return;
     }
     if (code == H2_LOST) {
-        grpc_client_tell(c, GRPC_UNAVAILABLE, "error reading from server: EOF");
+        grpc_client_tell(c, GRPC_UNAVAILABLE, lost_text);
         return;
     }
     char text[96];
@@ -295,4 +297,16 @@ void grpc_client_half_close(struct grpc_client_call *c)
 void grpc_client_cancel(struct grpc_client_call *c)
 {
     forget(c);
+}
+
+bool grpc_status_never_sent(enum grpc_code code, const char *text)
+{
+    return code == GRPC_UNAVAILABLE &&
+           strncmp(text, GRPC_CLIENT_UNCONNECTED,
+                   sizeof GRPC_CLIENT_UNCONNECTED - 1) == 0;
+}
+
+bool grpc_status_lost(enum grpc_code code, const char *text)
+{
+    return code == GRPC_UNAVAILABLE && strcmp(text, lost_text) == 0;
 }

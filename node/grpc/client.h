@@ -8,6 +8,9 @@
 
 enum { GRPC_CLIENT_HEADERS_MAX = 64 };
 
+/* How the text begins when there was no connection. */
+#define GRPC_CLIENT_UNCONNECTED "connection error"
+
 /* One connection of a channel. After a GOAWAY it is the channel's no more,
  * but its calls go on. */
 struct grpc_link {

@@ -202,5 +202,10 @@ void grpc_client_send_bytes(struct grpc_client_call *c, struct slice message);
 void grpc_client_half_close(struct grpc_client_call *c);
 /* RST_STREAM CANCEL; on_status is not called. */
 void grpc_client_cancel(struct grpc_client_call *c);
+/* Whether a status says that no connection could be made, so that the call
+ * cannot have reached a server; or that the connection was lost under it, so
+ * that it may have been done or not. */
+bool grpc_status_never_sent(enum grpc_code code, const char *text);
+bool grpc_status_lost(enum grpc_code code, const char *text);
 
 #endif

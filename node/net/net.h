@@ -38,6 +38,20 @@ uint64_t loop_now_ms(const struct loop *l);
 uint64_t loop_now_ns(const struct loop *l); /* a fresh reading */
 uv_loop_t *loop_uv(struct loop *l);
 
+/* Stops the loop at SIGTERM or SIGINT, whose number is then in `s`; `s` lives
+ * as long as the loop. */
+struct loop_signals {
+    struct loop *loop;
+    int number;
+    uv_signal_t on_term;
+    uv_signal_t on_int;
+};
+void loop_stop_on_signals(struct loop *l, struct loop_signals *s);
+/* The end of main: ends as the signal would have ended the process, so that
+ * a supervisor sees it; process 1 of a container cannot be ended so and gets
+ * 0 to exit with. */
+int loop_exit_by_signal(int number);
+
 struct pass_hook {
     void (*run)(struct pass_hook *h);
     struct list link; /* net's */
@@ -106,6 +120,14 @@ int conn_detach_fd(struct conn *c);
 /* Bytes waiting in the socket, without taking them (MSG_PEEK). Returns the
  * count, 0 when there are none yet, ERR_CLOSED. */
 int conn_peek(struct conn *c, void *data, size_t size);
+
+/* Tells once whether the first bytes are HTTP/2's preface (RFC 9113, section
+ * 3.4), without taking them: `done` sets another handler, detaches or closes.
+ * A connection that says too little for a minute is closed. Only before any
+ * on_data. */
+void conn_sniff(struct conn *c,
+                void (*done)(void *ctx, struct conn *c, bool is_http2),
+                void *ctx);
 
 /* Two connections, each the other's other side. ERR_IO: no descriptors
  * left. */

@@ -16,6 +16,12 @@ void flag_print_usage(int fd)
                 "  cofre -h | --help\n"
                 "    Show every flag.\n"
                 "\n"
+                "  cofre gateway start\n"
+                "    Forward TCP connections to a cluster.\n"
+                "\n"
+                "  cofre grpc-proxy start\n"
+                "    Run the gRPC proxy in front of a cluster.\n"
+                "\n"
                 "  cofre --config-file\n"
                 "    Path to a YAML configuration file; other flags and ETCD_* "
                 "variables are ignored then.\n");

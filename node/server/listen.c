@@ -9,72 +9,22 @@
 #include "base/log.h"
 #include "node.h"
 
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-enum {
-    PREFACE_SIZE = sizeof preface - 1,
-    SNIFF_TIMEOUT_MS = 60000,
-};
-
-struct sniff {
-    struct node *node;
-    struct conn *conn;
-    struct timer *timer;
-};
-
-static void sniff_free(struct sniff *s)
+static void sniffed(void *ctx, struct conn *c, bool is_http2)
 {
-    timer_free(s->timer);
-    free(s);
-}
-
-static void on_readable(void *ctx)
-{
-    struct sniff *s = ctx;
-    struct node *n = s->node;
-    struct conn *c = s->conn;
-    char seen[PREFACE_SIZE];
-    int size = conn_peek(c, seen, sizeof seen);
-    if (size <= 0) {
-        return; /* closed: on_closed follows */
-    }
-    if (memcmp(seen, preface, (size_t)size) == 0) {
-        if (size == PREFACE_SIZE) {
-            sniff_free(s);
-            grpc_server_accept(n->grpc, c);
-        }
+    struct node *n = ctx;
+    if (is_http2) {
+        grpc_server_accept(n->grpc, c);
         return;
     }
-    sniff_free(s);
     int fd = conn_detach_fd(c);
     if (fd >= 0) {
         admin_accept(n->admin, fd);
     }
 }
 
-static void on_closed(void *ctx, int err)
-{
-    sniff_free(ctx);
-}
-
-static void on_timeout(void *ctx)
-{
-    struct sniff *s = ctx;
-    conn_close(s->conn, false);
-}
-
 static void client_accepted(void *ctx, struct conn *c)
 {
-    static const struct conn_handler handler = {
-        .on_readable = on_readable,
-        .on_closed = on_closed,
-    };
-    struct sniff *s = mem_zalloc(sizeof *s);
-    s->node = ctx;
-    s->conn = c;
-    s->timer = timer_new(s->node->loop, on_timeout, s);
-    timer_start(s->timer, SNIFF_TIMEOUT_MS, 0);
-    conn_set_handler(c, &handler, s);
+    conn_sniff(c, sniffed, ctx);
 }
 
 /* --listen-client-http-urls is given: gRPC alone speaks here. */

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -511,17 +510,6 @@ static void finish(struct node *n)
              LOG_STR("data-dir", n->config->data_dir));
 }
 
-/* Ends as the signal would have ended it, so that a supervisor sees it;
- * process 1 of a container cannot be ended so and exits with 0. */
-static int exit_by_signal(int number)
-{
-    signal(number, SIG_DFL);
-    if (getpid() != 1) {
-        raise(number);
-    }
-    return 0;
-}
-
 int server_run(struct config *c)
 {
     struct node n = {.config = c};
@@ -537,5 +525,5 @@ int server_run(struct config *c)
         n.exit_status = 1;
     }
     finish(&n);
-    return n.signal ? exit_by_signal(n.signal) : n.exit_status;
+    return n.signal ? loop_exit_by_signal(n.signal) : n.exit_status;
 }

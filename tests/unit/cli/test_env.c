@@ -9,8 +9,8 @@
 static void init(struct cli *x)
 {
     *x = (struct cli){.program = "etcdctl"};
-    cli_flags_init(&x->flags);
-    cli_flags_add(&x->flags, cli_global_flags);
+    pflag_init(&x->flags);
+    pflag_add(&x->flags, cli_global_flags);
 }
 
 static int clear(void **state)
@@ -28,19 +28,19 @@ static void test_both_names(void **state)
     init(&x);
     setenv("ETCDCTL_ENDPOINTS", "a:1,b:2", 1);
     cli_env_apply(&x);
-    assert_string_equal(cli_flags_text(&x.flags, "endpoints"), "a:1,b:2");
-    assert_false(cli_flags_given(&x.flags, "endpoints"));
-    cli_flags_release(&x.flags);
+    assert_string_equal(pflag_text(&x.flags, "endpoints"), "a:1,b:2");
+    assert_false(pflag_given(&x.flags, "endpoints"));
+    pflag_release(&x.flags);
 
     init(&x);
     setenv("COFRECTL_ENDPOINTS", "c:3", 1);
     cli_env_apply(&x);
-    assert_string_equal(cli_flags_text(&x.flags, "endpoints"), "c:3");
+    assert_string_equal(pflag_text(&x.flags, "endpoints"), "c:3");
     size_t count = 0;
     char **all = cli_endpoints(&x, &count);
     assert_int_equal(count, 1);
     assert_string_equal(all[0], "c:3");
-    cli_flags_release(&x.flags);
+    pflag_release(&x.flags);
 }
 
 static void test_empty_and_bad_keep_the_default(void **state)
@@ -50,10 +50,9 @@ static void test_empty_and_bad_keep_the_default(void **state)
     setenv("ETCDCTL_ENDPOINTS", "", 1);
     setenv("ETCDCTL_COMMAND_TIMEOUT", "x", 1);
     cli_env_apply(&x);
-    assert_string_equal(cli_flags_text(&x.flags, "endpoints"),
-                        "127.0.0.1:2379");
-    assert_true(cli_flags_int(&x.flags, "command-timeout") == 5000000000);
-    cli_flags_release(&x.flags);
+    assert_string_equal(pflag_text(&x.flags, "endpoints"), "127.0.0.1:2379");
+    assert_true(pflag_int(&x.flags, "command-timeout") == 5000000000);
+    pflag_release(&x.flags);
 }
 
 static void test_watch_key(void **state)
@@ -72,7 +71,7 @@ static void test_flag_and_variable_conflict(void **state)
     if (pid == 0) {
         struct cli x;
         init(&x);
-        cli_flags_set(&x.flags, cli_flags_find(&x.flags, "endpoints"), "d:4");
+        pflag_set(&x.flags, pflag_find(&x.flags, "endpoints"), "d:4");
         cli_env_apply(&x);
         _exit(42);
     }

@@ -1,4 +1,5 @@
 #include "../test.h"
+#include "base/text.h"
 
 #include "base/err.h"
 #include "cli/cli.h"
@@ -7,7 +8,7 @@ static void assert_quoted(const char *in, size_t size, const char *expected)
 {
     struct buf out = BUF_INIT(4096);
     struct buf back = BUF_INIT(4096);
-    cli_quote(&out, slice_of(in, size));
+    text_quote(&out, slice_of(in, size));
     assert_int_equal(out.size, strlen(expected));
     assert_memory_equal(out.data, expected, out.size);
     assert_int_equal(cli_unquote(buf_slice(&out), &back), 0);
@@ -128,17 +129,17 @@ static void test_parse_number(void **state)
     struct arena a;
     int64_t v = 0;
     arena_init(&a);
-    assert_null(cli_parse_number(&a, "-5", 10, true, &v));
+    assert_null(pflag_parse_number(&a, "-5", 10, true, &v));
     assert_int_equal(v, -5);
-    assert_null(cli_parse_number(&a, "8e9e05c52164694d", 16, false, &v));
+    assert_null(pflag_parse_number(&a, "8e9e05c52164694d", 16, false, &v));
     assert_true((uint64_t)v == 0x8e9e05c52164694du);
-    assert_string_equal(cli_parse_number(&a, "zz", 16, true, &v),
+    assert_string_equal(pflag_parse_number(&a, "zz", 16, true, &v),
                         "strconv.ParseInt: parsing \"zz\": invalid syntax");
     assert_string_equal(
-        cli_parse_number(&a, "9223372036854775808", 10, true, &v),
+        pflag_parse_number(&a, "9223372036854775808", 10, true, &v),
         "strconv.ParseInt: parsing \"9223372036854775808\": value out of "
         "range");
-    assert_string_equal(cli_parse_number(&a, "", 16, false, &v),
+    assert_string_equal(pflag_parse_number(&a, "", 16, false, &v),
                         "strconv.ParseUint: parsing \"\": invalid syntax");
     arena_release(&a);
 }

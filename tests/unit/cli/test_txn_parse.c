@@ -67,20 +67,20 @@ static void test_requests(void **state)
     assert_true(slice_eq_str(cli_bytes(op.op.request_put->key), "a b"));
     assert_true(slice_eq_str(cli_bytes(op.op.request_put->value), "c"));
     assert_true(op.op.request_put->prev_kv);
-    cli_flags_release(op.flags);
+    pflag_release(op.flags);
 
     assert_null(
         cli_txn_op(&arena, "get --prefix a\xff --print-value-only", &op));
     assert_true(slice_eq_str(cli_bytes(op.op.request_range->range_end), "b"));
     assert_true(op.values_only);
-    cli_flags_release(op.flags);
+    pflag_release(op.flags);
 
     assert_null(cli_txn_op(&arena, "del --prefix \"\"", &op));
     assert_int_equal(op.op.request_delete_range->key.len, 1);
     assert_int_equal(op.op.request_delete_range->range_end.len, 1);
     assert_int_equal(op.op.request_delete_range->range_end.data[0], 0);
     assert_false(op.values_only);
-    cli_flags_release(op.flags);
+    pflag_release(op.flags);
 }
 
 static void test_request_errors(void **state)
@@ -99,11 +99,11 @@ static const char *watch(const char *line, const char *env,
 {
     int argc = 0;
     char **argv = cli_split(&arena, line, &argc);
-    static struct cli_flags flags;
-    cli_flags_release(&flags);
-    cli_flags_init(&flags);
-    cli_flags_add(&flags, cli_watch_flags);
-    assert_null(cli_flags_parse(&flags, &argc, argv));
+    static struct pflag_set flags;
+    pflag_release(&flags);
+    pflag_init(&flags);
+    pflag_add(&flags, cli_watch_flags);
+    assert_null(pflag_parse(&flags, &argc, argv));
     return cli_watch_parse(&flags, argc, argv, env, NULL, ret);
 }
 

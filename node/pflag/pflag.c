@@ -1,34 +1,34 @@
-/* Flags as the programs that ours stands in for take them: --name=value,
- * --name value, -n value, -nvalue, bundles of one-letter switches, flags
- * and other words in any order, -- to end the flags. */
+#include "pflag.h"
+
 #include <ctype.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/text.h"
-#include "cli.h"
 
-void cli_flags_init(struct cli_flags *f)
+void pflag_init(struct pflag_set *f)
 {
     arena_init(&f->arena);
     f->count = 0;
 }
 
-void cli_flags_release(struct cli_flags *f)
+void pflag_release(struct pflag_set *f)
 {
     arena_release(&f->arena);
 }
 
-void cli_flags_add(struct cli_flags *f, const struct cli_flag *table)
+void pflag_add(struct pflag_set *f, const struct pflag *table)
 {
-    for (; table && table->name && f->count < CLI_FLAG_COUNT_MAX; table++) {
-        struct cli_value *v = &f->values[f->count++];
-        *v = (struct cli_value){.flag = table};
-        cli_flags_set(f, v, table->initial ? table->initial : "");
+    for (; table && table->name && f->count < PFLAG_COUNT_MAX; table++) {
+        struct pflag_value *v = &f->values[f->count++];
+        *v = (struct pflag_value){.flag = table};
+        pflag_set(f, v, table->initial ? table->initial : "");
         v->given = false;
     }
 }
 
-struct cli_value *cli_flags_find(struct cli_flags *f, const char *name)
+struct pflag_value *pflag_find(struct pflag_set *f, const char *name)
 {
     for (size_t i = 0; i < f->count; i++) {
         if (strcmp(f->values[i].flag->name, name) == 0) {
@@ -38,7 +38,7 @@ struct cli_value *cli_flags_find(struct cli_flags *f, const char *name)
     return NULL;
 }
 
-struct cli_value *cli_flags_find_short(struct cli_flags *f, char shorthand)
+struct pflag_value *pflag_find_short(struct pflag_set *f, char shorthand)
 {
     for (size_t i = 0; i < f->count; i++) {
         if (f->values[i].flag->shorthand == shorthand) {
@@ -96,33 +96,33 @@ static const char *parse_duration(struct arena *a, const char *text,
     return arena_printf(a, "time: invalid duration \"%s\"", text);
 }
 
-static const char *set_number(struct cli_flags *f, struct cli_value *v,
+static const char *set_number(struct pflag_set *f, struct pflag_value *v,
                               const char *text)
 {
     switch (v->flag->kind) {
-    case CLI_FLAG_BOOL:
+    case PFLAG_BOOL:
         return parse_bool(&f->arena, *text ? text : "false", &v->number);
-    case CLI_FLAG_INT:
+    case PFLAG_INT:
         if (*text == 0 && !v->text) {
             v->number = 0; /* a table's empty initial value */
             return NULL;
         }
-        return cli_parse_number(&f->arena, text, 0, true, &v->number);
-    case CLI_FLAG_DURATION:
+        return pflag_parse_number(&f->arena, text, 0, true, &v->number);
+    case PFLAG_DURATION:
         return parse_duration(&f->arena, text, &v->number);
     default:
         return NULL;
     }
 }
 
-const char *cli_flags_set(struct cli_flags *f, struct cli_value *v,
-                          const char *text)
+const char *pflag_set(struct pflag_set *f, struct pflag_value *v,
+                      const char *text)
 {
     const char *error = set_number(f, v, text);
     if (error) {
         return error;
     }
-    if (v->flag->kind == CLI_FLAG_LIST && v->given) {
+    if (v->flag->kind == PFLAG_LIST && v->given) {
         v->text = arena_printf(&f->arena, "%s,%s", v->text, text);
     } else {
         v->text = arena_strdup(&f->arena, text);
@@ -131,15 +131,15 @@ const char *cli_flags_set(struct cli_flags *f, struct cli_value *v,
     return NULL;
 }
 
-static const char *set_or_explain(struct cli_flags *f, struct cli_value *v,
+static const char *set_or_explain(struct pflag_set *f, struct pflag_value *v,
                                   const char *text)
 {
-    const char *error = cli_flags_set(f, v, text);
+    const char *error = pflag_set(f, v, text);
     if (!error) {
         return NULL;
     }
-    struct buf quoted = BUF_INIT(1 << 20);
-    cli_quote(&quoted, slice_str(text));
+    struct buf quoted = BUF_INIT(4 * strlen(text) + 3);
+    text_quote(&quoted, slice_str(text));
     buf_append_byte(&quoted, 0);
     char shorthand[8] = "";
     if (v->flag->shorthand) {
@@ -158,7 +158,7 @@ struct words {
     int left;
 };
 
-static const char *parse_long(struct cli_flags *f, char *arg, struct words *w)
+static const char *parse_long(struct pflag_set *f, char *arg, struct words *w)
 {
     const char *name = arg + 2;
     if (*name == '-' || *name == '=') {
@@ -166,14 +166,14 @@ static const char *parse_long(struct cli_flags *f, char *arg, struct words *w)
     }
     size_t size = strcspn(name, "=");
     char *bare = arena_printf(&f->arena, "%.*s", (int)size, name);
-    struct cli_value *v = cli_flags_find(f, bare);
+    struct pflag_value *v = pflag_find(f, bare);
     if (!v) {
         return arena_printf(&f->arena, "unknown flag: --%s", bare);
     }
     if (name[size] == '=') {
         return set_or_explain(f, v, name + size + 1);
     }
-    if (v->flag->kind == CLI_FLAG_BOOL) {
+    if (v->flag->kind == PFLAG_BOOL) {
         return set_or_explain(f, v, "true");
     }
     if (w->left == 0) {
@@ -183,10 +183,10 @@ static const char *parse_long(struct cli_flags *f, char *arg, struct words *w)
     return set_or_explain(f, v, *w->in++);
 }
 
-static const char *parse_short(struct cli_flags *f, char *arg, struct words *w)
+static const char *parse_short(struct pflag_set *f, char *arg, struct words *w)
 {
     for (char *p = arg + 1; *p; p++) {
-        struct cli_value *v = cli_flags_find_short(f, *p);
+        struct pflag_value *v = pflag_find_short(f, *p);
         if (!v) {
             return arena_printf(
                 &f->arena, "unknown shorthand flag: '%c' in %s%s", *p,
@@ -195,7 +195,7 @@ static const char *parse_short(struct cli_flags *f, char *arg, struct words *w)
         if (p[1] == '=') {
             return set_or_explain(f, v, p + 2);
         }
-        if (v->flag->kind != CLI_FLAG_BOOL) {
+        if (v->flag->kind != PFLAG_BOOL) {
             if (p[1]) {
                 return set_or_explain(f, v, p + 1);
             }
@@ -214,7 +214,7 @@ static const char *parse_short(struct cli_flags *f, char *arg, struct words *w)
     return NULL;
 }
 
-const char *cli_flags_parse(struct cli_flags *f, int *argc, char **argv)
+const char *pflag_parse(struct pflag_set *f, int *argc, char **argv)
 {
     struct words w = {.in = argv, .left = *argc};
     int out = 0;
@@ -244,22 +244,43 @@ const char *cli_flags_parse(struct cli_flags *f, int *argc, char **argv)
     return NULL;
 }
 
-bool cli_flags_bool(struct cli_flags *f, const char *name)
+bool pflag_bool(struct pflag_set *f, const char *name)
 {
-    return cli_flags_find(f, name)->number != 0;
+    return pflag_find(f, name)->number != 0;
 }
 
-int64_t cli_flags_int(struct cli_flags *f, const char *name)
+int64_t pflag_int(struct pflag_set *f, const char *name)
 {
-    return cli_flags_find(f, name)->number;
+    return pflag_find(f, name)->number;
 }
 
-const char *cli_flags_text(struct cli_flags *f, const char *name)
+const char *pflag_text(struct pflag_set *f, const char *name)
 {
-    return cli_flags_find(f, name)->text;
+    return pflag_find(f, name)->text;
 }
 
-bool cli_flags_given(struct cli_flags *f, const char *name)
+bool pflag_given(struct pflag_set *f, const char *name)
 {
-    return cli_flags_find(f, name)->given;
+    return pflag_find(f, name)->given;
+}
+
+const char *pflag_parse_number(struct arena *a, const char *text, int base,
+                               bool is_signed, int64_t *ret_value)
+{
+    uint64_t u = 0;
+    int64_t i = 0;
+    int err = is_signed ? text_parse_i64(text, base, &i)
+                        : text_parse_u64(text, base, &u);
+    if (err == 0) {
+        *ret_value = is_signed ? i : (int64_t)u;
+        return NULL;
+    }
+    struct buf quoted = BUF_INIT(4 * strlen(text) + 3);
+    text_quote(&quoted, slice_str(text));
+    const char *error = arena_printf(
+        a, "strconv.Parse%s: parsing %.*s: %s", is_signed ? "Int" : "Uint",
+        (int)quoted.size, (char *)quoted.data,
+        err == ERR_TOO_LARGE ? "value out of range" : "invalid syntax");
+    buf_release(&quoted);
+    return error;
 }

@@ -1,0 +1,34 @@
+/* The proxy's flags (the reference's names, defaults and texts). */
+#ifndef PROXY_CONFIG_H
+#define PROXY_CONFIG_H
+
+#include "net/net.h"
+#include "pflag/pflag.h"
+
+struct proxy_config {
+    struct pflag_set flags; /* owns the texts */
+    const char *listen_text;
+    struct net_address listen;
+    const char *endpoints;
+    const char *advertise; /* "": none */
+    bool has_advertise;
+    struct net_address advertise_address;
+    const char *name_space;
+    bool has_metrics;
+    struct net_address metrics;
+    uint64_t dial_keepalive_ms; /* 0: never ask */
+    uint64_t dial_keepalive_timeout_ms;
+    uint64_t send_bytes_max;    /* to a member, a KV request */
+    uint64_t receive_bytes_max; /* from a member */
+    uint64_t keepalive_min_time_ms;
+    uint64_t keepalive_interval_ms;
+    uint64_t keepalive_timeout_ms;
+    uint32_t concurrent_streams_max;
+};
+
+/* True: run. False: *ret_status is the exit status. Release in any case. */
+bool proxy_config_load(struct proxy_config *c, int argc, char **argv,
+                       int *ret_status);
+void proxy_config_release(struct proxy_config *c);
+
+#endif

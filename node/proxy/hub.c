@@ -1,0 +1,353 @@
+#include <stdlib.h>
+
+#include "hub_state.h"
+
+enum { CREATE = 1, CANCEL = 2, PROGRESS = 3 };
+enum { FILTER_NO_PUT = 0, FILTER_NO_DELETE = 1 };
+
+static const char duplicate_id[] =
+    "mvcc: duplicate watch ID provided on the WatchStream";
+
+struct hub *hub_new(const struct hub_config *config)
+{
+    struct hub *h = mem_zalloc(sizeof *h);
+    h->config = *config;
+    list_init(&h->links);
+    list_init(&h->slow);
+    return h;
+}
+
+void hub_free(struct hub *h)
+{
+    free(h);
+}
+
+/* ---- watchers ---- */
+
+static struct hub_watcher *find(const struct hub_stream *s, int64_t id)
+{
+    uint64_t hash = table_hash_u64((uint64_t)id, 0);
+    struct table_link *t = table_find(&s->by_id, hash);
+    for (; t; t = table_next(t)) {
+        struct hub_watcher *w = container_of(t, struct hub_watcher, table);
+        if (w->id == id) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+static void put_id(struct hub_watcher *w, int64_t id)
+{
+    w->id = id;
+    w->has_id = true;
+    table_add(&w->stream->by_id, &w->table, table_hash_u64((uint64_t)id, 0));
+}
+
+void hub_watcher_name(struct hub_watcher *w)
+{
+    struct hub_stream *s = w->stream;
+    if (!w->has_id) {
+        while (find(s, s->next_id)) {
+            s->next_id++;
+        }
+        put_id(w, s->next_id++);
+    }
+}
+
+void hub_watcher_free(struct hub_watcher *w)
+{
+    if (w->has_id) {
+        table_remove(&w->stream->by_id, &w->table);
+    }
+    w->stream->untold -= !w->is_told;
+    list_remove(&w->in_stream);
+    list_remove(&w->in_broadcast);
+    w->stream->count--;
+    free(w);
+}
+
+/* ---- requests ---- */
+
+struct create {
+    struct slice key;
+    struct slice end;
+    int64_t start;
+    int64_t id;
+    bool progress;
+    bool prev_kv;
+    bool fragment;
+    bool no_put;
+    bool no_delete;
+};
+
+static void add_filter(struct create *c, uint64_t filter)
+{
+    c->no_put |= filter == FILTER_NO_PUT;
+    c->no_delete |= filter == FILTER_NO_DELETE;
+}
+
+/* Packed: varints without tags, which a tag in front makes a field of. */
+static int add_filters(struct create *c, struct slice packed)
+{
+    for (; packed.size; packed = slice_from(packed, 1)) {
+        uint64_t v = 0;
+        uint32_t shift = 0;
+        while (packed.size > 1 && (packed.data[0] & 0x80) && shift < 63) {
+            v |= (uint64_t)(packed.data[0] & 0x7f) << shift;
+            shift += 7;
+            packed = slice_from(packed, 1);
+        }
+        if (packed.data[0] & 0x80) {
+            return ERR_INVALID;
+        }
+        add_filter(c, v | (uint64_t)packed.data[0] << shift);
+    }
+    return 0;
+}
+
+static void create_number(struct create *c, const struct proto_field *f)
+{
+    switch (f->number) {
+    case 3:
+        c->start = (int64_t)f->value;
+        break;
+    case 4:
+        c->progress = f->value != 0;
+        break;
+    case 5:
+        add_filter(c, f->value);
+        break;
+    case 6:
+        c->prev_kv = f->value != 0;
+        break;
+    case 7:
+        c->id = (int64_t)f->value;
+        break;
+    case 8:
+        c->fragment = f->value != 0;
+        break;
+    default:
+        break;
+    }
+}
+
+static int decode_create(struct slice message, struct create *ret)
+{
+    struct create c = {0};
+    struct proto_field f;
+    int more;
+    while ((more = proto_next(&message, &f)) > 0) {
+        int err = 0;
+        if (f.wire == PROTO_VARINT) {
+            create_number(&c, &f);
+        } else if (f.wire == PROTO_BYTES && f.number == 1) {
+            c.key = f.bytes;
+        } else if (f.wire == PROTO_BYTES && f.number == 2) {
+            c.end = f.bytes;
+        } else if (f.wire == PROTO_BYTES && f.number == 5) {
+            err = add_filters(&c, f.bytes);
+        }
+        if (err) {
+            return err;
+        }
+    }
+    if (c.key.size == 0) {
+        c.key = slice_of("", 1); /* the smallest key, "\0" */
+    }
+    *ret = c;
+    return more;
+}
+
+static struct hub_watcher *watcher_new(struct hub_stream *s,
+                                       const struct create *c)
+{
+    const struct name_space *ns = s->hub->config.name_space;
+    struct buf range = BUF_INIT(UINT32_MAX);
+    name_space_key(ns, c->key, &range);
+    size_t key_size = range.size;
+    name_space_range_end(ns, c->end, &range);
+    struct hub_watcher *w = mem_zalloc(sizeof *w + range.size);
+    uint8_t *at = (uint8_t *)(w + 1);
+    memcpy(at, range.data, range.size);
+    w->key = slice_of(at, key_size);
+    w->end = slice_of(at + key_size, range.size - key_size);
+    buf_release(&range);
+    w->stream = s;
+    w->next = c->start;
+    w->progress = c->progress;
+    w->prev_kv = c->prev_kv;
+    w->no_put = c->no_put;
+    w->no_delete = c->no_delete;
+    w->fragment = c->fragment;
+    list_init(&w->in_broadcast);
+    list_append(&s->watchers, &w->in_stream);
+    s->count++;
+    s->untold++;
+    return w;
+}
+
+static int create(struct hub_stream *s, struct slice message)
+{
+    struct create c;
+    int err = decode_create(message, &c);
+    if (err) {
+        return err;
+    }
+    bool is_taken = c.id && find(s, c.id);
+    if (is_taken && c.start >= 0) { /* else a member has the word */
+        struct hub_say say = {.header = &s->link->header,
+                              .watch_id = -1,
+                              .created = true,
+                              .canceled = true,
+                              .reason = slice_str(duplicate_id)};
+        hub_tell(s, &say, NULL);
+        return 0;
+    }
+    struct hub_watcher *w = watcher_new(s, &c);
+    if (c.id && !is_taken) {
+        put_id(w, c.id);
+    }
+    if (!s->is_slow) {
+        hub_subscribe(w);
+    }
+    return 0;
+}
+
+static int cancel(struct hub_stream *s, struct slice message)
+{
+    struct proto_field f;
+    int64_t id = 0;
+    int more;
+    while ((more = proto_next(&message, &f)) > 0) {
+        if (f.number == 1 && f.wire == PROTO_VARINT) {
+            id = (int64_t)f.value;
+        }
+    }
+    struct hub_watcher *w = more == 0 ? find(s, id) : NULL;
+    if (w) {
+        struct hub_say say = {
+            .header = &s->link->header, .watch_id = id, .canceled = true};
+        hub_unsubscribe(w);
+        hub_watcher_free(w);
+        hub_tell(s, &say, NULL);
+    }
+    return more;
+}
+
+int hub_stream_message(struct hub_stream *s, struct slice message)
+{
+    struct proto_field f, request = {0};
+    int more;
+    /* One of a oneof; of several the last counts. */
+    while ((more = proto_next(&message, &f)) > 0) {
+        if (f.wire == PROTO_BYTES && f.number <= PROGRESS) {
+            request = f;
+        }
+    }
+    int err = more;
+    if (s->link == NULL) {
+        return 0; /* it has been told its end */
+    }
+    if (err == 0 && request.number == CREATE) {
+        err = create(s, request.bytes);
+    } else if (err == 0 && request.number == CANCEL) {
+        err = cancel(s, request.bytes);
+    } else if (err == 0 && request.number == PROGRESS && s->count) {
+        s->asks_progress = true;
+        hub_ask_progress(s->link);
+    }
+    hub_settle(s->hub);
+    return err;
+}
+
+/* ---- slow readers ---- */
+
+void hub_settle(struct hub *h)
+{
+    while (!list_empty(&h->slow)) {
+        struct hub_stream *s =
+            container_of(h->slow.next, struct hub_stream, in_slow);
+        list_remove(&s->in_slow);
+        list_each(it, safe, &s->watchers)
+        {
+            hub_unsubscribe(container_of(it, struct hub_watcher, in_stream));
+        }
+    }
+}
+
+void hub_stream_resume(struct hub_stream *s)
+{
+    if (!s->is_slow || s->link == NULL) {
+        return;
+    }
+    s->is_slow = false;
+    list_remove(&s->in_slow);
+    list_each(it, safe, &s->watchers)
+    {
+        struct hub_watcher *w = container_of(it, struct hub_watcher, in_stream);
+        if (w->broadcast == NULL) {
+            hub_subscribe(w);
+        }
+    }
+    hub_settle(s->hub);
+}
+
+/* ---- streams ---- */
+
+struct hub_stream *hub_stream_new(struct hub *h, const struct credentials *c,
+                                  void *ctx)
+{
+    struct hub_stream *s = mem_zalloc(sizeof *s);
+    s->hub = h;
+    s->ctx = ctx;
+    list_init(&s->watchers);
+    list_init(&s->in_slow);
+    s->link = hub_link_get(h, c);
+    list_append(&s->link->streams, &s->in_link);
+    return s;
+}
+
+void hub_stream_free(struct hub_stream *s)
+{
+    struct hub_link *l = s->link;
+    while (!list_empty(&s->watchers)) {
+        struct hub_watcher *w =
+            container_of(s->watchers.next, struct hub_watcher, in_stream);
+        hub_unsubscribe(w);
+        hub_watcher_free(w);
+    }
+    list_remove(&s->in_link);
+    list_remove(&s->in_slow);
+    table_release(&s->by_id);
+    free(s);
+    if (l) {
+        hub_link_release(l);
+    }
+}
+
+void hub_get_stats(const struct hub *h, struct hub_stats *ret)
+{
+    struct hub_stats stats = {.events_coalesced = h->events_coalesced};
+    list_each(it, safe, &h->links)
+    {
+        struct hub_link *l = container_of(it, struct hub_link, link);
+        list_each(st, next, &l->streams)
+        {
+            stats.watchers +=
+                container_of(st, struct hub_stream, in_link)->count;
+        }
+        list_each(gr, after, &l->groups)
+        {
+            struct hub_group *g = container_of(gr, struct hub_group, link);
+            list_each(br, following, &g->broadcasts)
+            {
+                uint32_t count =
+                    container_of(br, struct hub_broadcast, in_group)->count;
+                stats.broadcasts++;
+                stats.coalesced += count > 1 ? count - 1 : 0;
+            }
+        }
+    }
+    *ret = stats;
+}
