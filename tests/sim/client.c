@@ -59,7 +59,6 @@ static struct sim_op *op_new(struct sim *s, enum sim_kind kind)
     op->kind = kind;
     op->proposal.id = s->op_count;
     op->value = (uint32_t)s->op_count * SIM_TXN_PUTS_MAX;
-    op->asked_ms = s->now;
     return op;
 }
 
@@ -222,7 +221,6 @@ static void answered(struct replica_proposal *p, int err)
 {
     struct sim *s = sim_world();
     struct sim_op *op = container_of(p, struct sim_op, proposal);
-    op->waits = false;
     s->waiting--;
     sim_trace(s, "op %" PRIu64 " %s", p->id, err_name(err));
     if (err == 0 && !s->failure[0]) {
@@ -250,7 +248,6 @@ static void propose(struct sim *s, struct sim_member *m, struct sim_op *op)
     } else {
         op->proposal.data = pack(op);
     }
-    op->waits = true;
     s->waiting++;
     sim_trace(s, "op %" PRIu64 " kind %d at m%" PRIu32, op->proposal.id,
               (int)op->kind, m->place);
@@ -382,7 +379,6 @@ static bool draw_change(struct sim *s, struct sim_member *m, struct sim_op *op)
         bool learns = sim_chance(&s->faults, 600);
         c->type = learns ? RAFT_CONF_ADD_LEARNER : RAFT_CONF_ADD_NODE;
         c->member = new_member(added, learns);
-        op->place = added->place;
     } else {
         return false;
     }

@@ -87,6 +87,11 @@ static void prepare(struct sim *s, struct sim_member *m)
 
 /* ---- between the replica and the wiring ---- */
 
+static struct sim_member *member_of(void *node)
+{
+    return container_of((struct node *)node, struct sim_member, node);
+}
+
 /* One change at a time (dissertation 4.1): a leader takes none before it has
  * applied the one before. */
 static void see_changes(struct sim *s, struct sim_member *m,
@@ -114,7 +119,7 @@ static void see_changes(struct sim *s, struct sim_member *m,
 
 static uint64_t persist(void *ctx, const struct raft_ready *ready)
 {
-    struct sim_member *m = ctx;
+    struct sim_member *m = member_of(ctx);
     struct sim *s = sim_world();
     sim_model_see_log(s, m, ready->entries, ready->entry_count);
     see_changes(s, m, ready);
@@ -130,17 +135,10 @@ static uint64_t persist(void *ctx, const struct raft_ready *ready)
     return m->rim.persist(m->rim.ctx, ready);
 }
 
-static void send_messages(void *ctx, struct raft_message *messages,
-                          uint32_t count)
-{
-    struct sim_member *m = ctx;
-    m->rim.send(m->rim.ctx, messages, count);
-}
-
 static void apply(void *ctx, const struct raft_entry *e,
                   struct replica_proposal *p)
 {
-    struct sim_member *m = ctx;
+    struct sim_member *m = member_of(ctx);
     struct sim *s = sim_world();
     sim_model_apply(s, m, e);
     if (s->failure[0]) {
@@ -150,37 +148,18 @@ static void apply(void *ctx, const struct raft_entry *e,
     sim_model_applied(s, m, e);
 }
 
-static void applied(void *ctx)
-{
-    struct sim_member *m = ctx;
-    m->rim.applied(m->rim.ctx);
-}
-
 static void install(void *ctx, const struct raft_snapshot_meta *meta)
 {
-    struct sim_member *m = ctx;
+    struct sim_member *m = member_of(ctx);
     sim_trace(sim_world(), "m%" PRIu32 " takes an image of %" PRIu64, m->place,
               meta->index);
     m->rim.install(m->rim.ctx, meta);
 }
 
-static void changed(void *ctx, const struct raft_status *before,
-                    const struct raft_status *now)
-{
-    struct sim_member *m = ctx;
-    m->rim.changed(m->rim.ctx, before, now);
-}
-
 static void note(void *ctx, const char *text)
 {
-    struct sim_member *m = ctx;
+    struct sim_member *m = member_of(ctx);
     sim_trace(sim_world(), "m%" PRIu32 " %s", m->place, text);
-}
-
-static uint64_t request_id(void *ctx, const struct raft_entry *e)
-{
-    struct sim_member *m = ctx;
-    return m->rim.request_id(m->rim.ctx, e);
 }
 
 /* ---- start ---- */
@@ -218,17 +197,11 @@ static int open_replica(struct sim *s, struct sim_member *m,
     rc.raft.check_quorum = s->seed % 5 != 0; /* safe without, too */
     rc.request_timeout_ms = 1500;
     node_replica_rim(&m->node, &m->rim);
-    struct replica_rim rim = {
-        .persist = persist,
-        .send = send_messages,
-        .apply = apply,
-        .applied = applied,
-        .install = install,
-        .changed = changed,
-        .note = note,
-        .request_id = request_id,
-        .ctx = m,
-    };
+    struct replica_rim rim = m->rim; /* what is watched goes through here */
+    rim.persist = persist;
+    rim.apply = apply;
+    rim.install = install;
+    rim.note = note;
     return boot_replica(&m->node, log, &rc, &rim);
 }
 

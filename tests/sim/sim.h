@@ -118,7 +118,6 @@ struct sim_op {
     uint32_t put_count;
     uint8_t put_keys[SIM_TXN_PUTS_MAX];
     struct member_change change;
-    uint32_t place; /* of an added member */
 
     /* the model's answer */
     uint64_t index; /* 0: not applied yet */
@@ -129,8 +128,6 @@ struct sim_op {
 
     struct replica_proposal proposal;
     struct apply_out out;
-    bool waits;
-    uint64_t asked_ms;
 };
 
 /* ---- the model (model.c) ---- */
@@ -252,7 +249,7 @@ struct sim {
     struct sim_watcher watchers[SIM_WATCHERS];
     /* What happened, for the summary. */
     uint64_t acked, reads, confs, installs, crashes, elections, events,
-        sync_failures, expiries, hashes;
+        sync_failures, expiries;
     bool is_stranded;
 };
 
