@@ -3,7 +3,6 @@
 #include "state.h"
 
 enum { CREATE = 1, CANCEL = 2, PROGRESS = 3 };
-enum { FILTER_NO_PUT = 0, FILTER_NO_DELETE = 1 };
 
 /* ---- out ---- */
 static void drained(struct grpc_call *call)
@@ -43,93 +42,22 @@ static bool emit(void *ctx, const struct watch_response *r)
 }
 
 /* ---- in ---- */
-static void add_filter(struct watch_create *c, uint64_t filter)
-{
-    c->no_put = c->no_put || filter == FILTER_NO_PUT;
-    c->no_delete = c->no_delete || filter == FILTER_NO_DELETE;
-}
-
-/* Packed, as most write them, or one by one. */
-static int add_filters(struct watch_create *c, const struct proto_field *f)
-{
-    if (f->wire == PROTO_VARINT) {
-        add_filter(c, f->value);
-        return 0;
-    }
-    struct slice rest = f->bytes;
-    while (rest.size) {
-        uint64_t v = 0;
-        unsigned shift = 0;
-        bool more = true;
-        while (more) {
-            if (rest.size == 0 || shift > 63) {
-                return ERR_INVALID;
-            }
-            v |= (uint64_t)(rest.data[0] & 0x7f) << shift;
-            more = rest.data[0] & 0x80;
-            shift += 7;
-            rest = slice_from(rest, 1);
-        }
-        add_filter(c, v);
-    }
-    return 0;
-}
-
-static void create_number(struct watch_create *c, const struct proto_field *f)
-{
-    switch (f->number) {
-    case 3:
-        c->start_revision = (int64_t)f->value;
-        break;
-    case 4:
-        c->progress_notify = f->value != 0;
-        break;
-    case 6:
-        c->prev_kv = f->value != 0;
-        break;
-    case 7:
-        c->watch_id = (int64_t)f->value;
-        break;
-    case 8:
-        c->fragment = f->value != 0;
-        break;
-    default:
-        break;
-    }
-}
-
-static int decode_create(struct slice message, struct watch_create *ret)
-{
-    struct watch_create c = {0};
-    struct proto_field f;
-    int more;
-    while ((more = proto_next(&message, &f)) > 0) {
-        int err = 0;
-        if (f.number == 5 &&
-            (f.wire == PROTO_VARINT || f.wire == PROTO_BYTES)) {
-            err = add_filters(&c, &f);
-        } else if (f.wire == PROTO_VARINT) {
-            create_number(&c, &f);
-        } else if (f.wire == PROTO_BYTES && f.number == 1) {
-            c.key = f.bytes;
-        } else if (f.wire == PROTO_BYTES && f.number == 2) {
-            c.end = f.bytes;
-        }
-        if (err) {
-            return err;
-        }
-    }
-    if (more == 0) {
-        *ret = c;
-    }
-    return more;
-}
-
 static int create(struct api_stream *s, struct slice message)
 {
-    struct watch_create c;
-    int err = decode_create(message, &c);
+    struct proto_watch_create asked;
+    int err = proto_decode_watch_create(message, &asked);
     if (err == 0) {
+        struct watch_create c = {
+            .key = asked.key,
+            .end = asked.end,
+            .start_revision = asked.start_revision,
+            .watch_id = asked.watch_id,
+            .progress_notify = asked.progress_notify,
+            .prev_kv = asked.prev_kv,
+            .fragment = asked.fragment,
+            .no_put = asked.no_put,
+            .no_delete = asked.no_delete,
+        };
         watch_create(s->state, &c);
         if (watch_wants_catch_up(s->api->config.watch)) {
             api_later(s->api);

@@ -129,10 +129,24 @@ struct proto_delete {
     bool prev_kv;
 };
 
+struct proto_watch_create {
+    struct slice key;
+    struct slice end;
+    int64_t start_revision;
+    int64_t watch_id;
+    bool progress_notify;
+    bool prev_kv;
+    bool fragment;
+    bool no_put;
+    bool no_delete;
+};
+
 /* ERR_INVALID: not protobuf. */
 int proto_decode_put(struct slice message, struct proto_put *ret);
 int proto_decode_range(struct slice message, struct proto_range *ret);
 int proto_decode_delete(struct slice message, struct proto_delete *ret);
+int proto_decode_watch_create(struct slice message,
+                              struct proto_watch_create *ret);
 
 /* A ConfChange as an entry's data, one reference; id 0: none. */
 struct bytes *proto_conf_change(uint64_t id, int type, uint64_t node_id,

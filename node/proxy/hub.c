@@ -3,7 +3,6 @@
 #include "hub_state.h"
 
 enum { CREATE = 1, CANCEL = 2, PROGRESS = 3 };
-enum { FILTER_NO_PUT = 0, FILTER_NO_DELETE = 1 };
 
 static const char duplicate_id[] =
     "mvcc: duplicate watch ID provided on the WatchStream";
@@ -69,98 +68,8 @@ void hub_watcher_free(struct hub_watcher *w)
 
 /* ---- requests ---- */
 
-struct create {
-    struct slice key;
-    struct slice end;
-    int64_t start;
-    int64_t id;
-    bool progress;
-    bool prev_kv;
-    bool fragment;
-    bool no_put;
-    bool no_delete;
-};
-
-static void add_filter(struct create *c, uint64_t filter)
-{
-    c->no_put |= filter == FILTER_NO_PUT;
-    c->no_delete |= filter == FILTER_NO_DELETE;
-}
-
-/* Packed: varints without tags, which a tag in front makes a field of. */
-static int add_filters(struct create *c, struct slice packed)
-{
-    for (; packed.size; packed = slice_from(packed, 1)) {
-        uint64_t v = 0;
-        uint32_t shift = 0;
-        while (packed.size > 1 && (packed.data[0] & 0x80) && shift < 63) {
-            v |= (uint64_t)(packed.data[0] & 0x7f) << shift;
-            shift += 7;
-            packed = slice_from(packed, 1);
-        }
-        if (packed.data[0] & 0x80) {
-            return ERR_INVALID;
-        }
-        add_filter(c, v | (uint64_t)packed.data[0] << shift);
-    }
-    return 0;
-}
-
-static void create_number(struct create *c, const struct proto_field *f)
-{
-    switch (f->number) {
-    case 3:
-        c->start = (int64_t)f->value;
-        break;
-    case 4:
-        c->progress = f->value != 0;
-        break;
-    case 5:
-        add_filter(c, f->value);
-        break;
-    case 6:
-        c->prev_kv = f->value != 0;
-        break;
-    case 7:
-        c->id = (int64_t)f->value;
-        break;
-    case 8:
-        c->fragment = f->value != 0;
-        break;
-    default:
-        break;
-    }
-}
-
-static int decode_create(struct slice message, struct create *ret)
-{
-    struct create c = {0};
-    struct proto_field f;
-    int more;
-    while ((more = proto_next(&message, &f)) > 0) {
-        int err = 0;
-        if (f.wire == PROTO_VARINT) {
-            create_number(&c, &f);
-        } else if (f.wire == PROTO_BYTES && f.number == 1) {
-            c.key = f.bytes;
-        } else if (f.wire == PROTO_BYTES && f.number == 2) {
-            c.end = f.bytes;
-        } else if (f.wire == PROTO_BYTES && f.number == 5) {
-            err = add_filters(&c, f.bytes);
-        }
-        if (err) {
-            return err;
-        }
-    }
-    if (c.key.size == 0) {
-        c.key = slice_of("", 1); /* the smallest key, "\0" */
-    }
-    *ret = c;
-    return more;
-}
-
 static struct hub_watcher *watcher_new(struct hub_stream *s,
-                                       const struct create *c)
+                                       const struct proto_watch_create *c)
 {
     const struct name_space *ns = s->hub->config.name_space;
     struct buf range = BUF_INIT(UINT32_MAX);
@@ -174,8 +83,8 @@ static struct hub_watcher *watcher_new(struct hub_stream *s,
     w->end = slice_of(at + key_size, range.size - key_size);
     buf_release(&range);
     w->stream = s;
-    w->next = c->start;
-    w->progress = c->progress;
+    w->next = c->start_revision;
+    w->progress = c->progress_notify;
     w->prev_kv = c->prev_kv;
     w->no_put = c->no_put;
     w->no_delete = c->no_delete;
@@ -189,13 +98,16 @@ static struct hub_watcher *watcher_new(struct hub_stream *s,
 
 static int create(struct hub_stream *s, struct slice message)
 {
-    struct create c;
-    int err = decode_create(message, &c);
+    struct proto_watch_create c;
+    int err = proto_decode_watch_create(message, &c);
     if (err) {
         return err;
     }
-    bool is_taken = c.id && find(s, c.id);
-    if (is_taken && c.start >= 0) { /* else a member has the word */
+    if (c.key.size == 0) {
+        c.key = slice_of("", 1); /* the smallest key, "\0" */
+    }
+    bool is_taken = c.watch_id && find(s, c.watch_id);
+    if (is_taken && c.start_revision >= 0) { /* else a member has the word */
         struct hub_say say = {.header = &s->link->header,
                               .watch_id = -1,
                               .created = true,
@@ -205,8 +117,8 @@ static int create(struct hub_stream *s, struct slice message)
         return 0;
     }
     struct hub_watcher *w = watcher_new(s, &c);
-    if (c.id && !is_taken) {
-        put_id(w, c.id);
+    if (c.watch_id && !is_taken) {
+        put_id(w, c.watch_id);
     }
     if (!s->is_slow) {
         hub_subscribe(w);
