@@ -6,14 +6,11 @@
  *
  *   open (store thread) -> measure (pool) -> [fill (pool) -> send (loop)]*
  */
-#include <openssl/evp.h>
 #include <stdlib.h>
 
 #include "image/image.h"
 #include "proto/proto.h"
 #include "state.h"
-
-enum { SHA_BYTES = 32 };
 
 static const char VERSION[] = "3.7.0";
 
@@ -22,7 +19,7 @@ struct snapshot {
     struct api_stream *stream; /* NULL: the client is gone */
     struct mvcc_image *image;
     struct image_writer *writer;
-    EVP_MD_CTX *sha;
+    struct image_hash *hash;
     uint64_t bytes;
     uint64_t sent;
     struct buf filled; /* pool and loop take turns */
@@ -37,7 +34,7 @@ static void snapshot_free(struct snapshot *s)
     if (s->image) {
         mvcc_image_close(s->image);
     }
-    EVP_MD_CTX_free(s->sha);
+    image_hash_free(s->hash);
     buf_release(&s->filled);
     free(s);
 }
@@ -85,15 +82,11 @@ static void send_filled(struct snapshot *s)
 
 static void finish(struct snapshot *s)
 {
-    uint8_t sum[SHA_BYTES];
-    unsigned size = 0;
+    uint8_t hash[IMAGE_HASH_SIZE];
     struct api_stream *stream = s->stream;
-    if (EVP_DigestFinal_ex(s->sha, sum, &size) == 1 && size == SHA_BYTES) {
-        send_blob(s, slice_of(sum, sizeof sum), 0);
-        grpc_finish(stream->call, GRPC_OK, NULL);
-    } else {
-        grpc_finish(stream->call, GRPC_INTERNAL, "sha256 failed");
-    }
+    image_hash_end(s->hash, hash);
+    send_blob(s, slice_of(hash, sizeof hash), 0);
+    grpc_finish(stream->call, GRPC_OK, NULL);
     stream->state = NULL;
     snapshot_free(s);
 }
@@ -111,7 +104,7 @@ static void fill(void *ctx)
         } else if (err) {
             s->err = err;
         } else {
-            EVP_DigestUpdate(s->sha, piece.data, piece.size);
+            image_hash_add(s->hash, piece);
             s->err = buf_append_slice(&s->filled, piece);
         }
     }
@@ -194,13 +187,8 @@ void api_snapshot(struct grpc_call *call, struct slice message)
     struct snapshot *s = mem_zalloc(sizeof *s);
     s->api = stream->api;
     s->stream = stream;
-    s->sha = EVP_MD_CTX_new();
+    s->hash = image_hash_new();
     buf_init(&s->filled, SIZE_MAX);
-    if (!s->sha || EVP_DigestInit_ex(s->sha, EVP_sha256(), NULL) != 1) {
-        snapshot_free(s);
-        grpc_finish(call, GRPC_INTERNAL, "sha256 not available");
-        return;
-    }
     stream->state = s;
     s->busy = true;
     mvcc_image_open(s->api->mvcc, opened, s);

@@ -11,7 +11,37 @@
 #include "image/error.h"
 #include "image/image.h"
 
-enum { HASH_SIZE = 32, SECTOR_SIZE = 512, PIECE_SIZE = 64 * 1024 };
+enum { SECTOR_SIZE = 512, PIECE_SIZE = 64 * 1024 };
+
+/* OpenSSL fails here only for want of memory. */
+static void must(int ok)
+{
+    if (ok != 1) {
+        abort();
+    }
+}
+
+struct image_hash *image_hash_new(void)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    must(md && EVP_DigestInit_ex(md, EVP_sha256(), NULL));
+    return (struct image_hash *)md;
+}
+
+void image_hash_free(struct image_hash *h)
+{
+    EVP_MD_CTX_free((EVP_MD_CTX *)h);
+}
+
+void image_hash_add(struct image_hash *h, struct slice bytes)
+{
+    must(EVP_DigestUpdate((EVP_MD_CTX *)h, bytes.data, bytes.size));
+}
+
+void image_hash_end(struct image_hash *h, uint8_t ret_hash[IMAGE_HASH_SIZE])
+{
+    must(EVP_DigestFinal_ex((EVP_MD_CTX *)h, ret_hash, NULL));
+}
 
 /* Reads `size` bytes at the file's position. */
 static int read_whole(int fd, uint8_t *to, size_t size)
@@ -30,50 +60,48 @@ static int read_whole(int fd, uint8_t *to, size_t size)
     return 0;
 }
 
-static int digest(int fd, uint64_t size, uint8_t ret_hash[HASH_SIZE])
+static int digest(int fd, uint64_t size, uint8_t ret_hash[IMAGE_HASH_SIZE])
 {
     uint8_t *piece = mem_alloc(PIECE_SIZE);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
-    int err = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL)
-                  ? 0
-                  : image_fail(ERR_NOMEM, "no SHA-256");
+    struct image_hash *h = image_hash_new();
+    int err = 0;
     while (err == 0 && size) {
         size_t n = size < PIECE_SIZE ? (size_t)size : PIECE_SIZE;
         err = read_whole(fd, piece, n);
-        if (err == 0 && !EVP_DigestUpdate(md, piece, n)) {
-            err = image_fail(ERR_NOMEM, "no SHA-256");
+        if (err == 0) {
+            image_hash_add(h, slice_of(piece, n));
         }
         size -= n;
     }
-    if (err == 0 && !EVP_DigestFinal_ex(md, ret_hash, NULL)) {
-        err = image_fail(ERR_NOMEM, "no SHA-256");
+    if (err == 0) {
+        image_hash_end(h, ret_hash);
     }
-    EVP_MD_CTX_free(md);
+    image_hash_free(h);
     free(piece);
     return err;
 }
 
-static int check(int fd, uint8_t ret_expected[HASH_SIZE],
-                 uint8_t ret_actual[HASH_SIZE])
+static int check(int fd, uint8_t ret_expected[IMAGE_HASH_SIZE],
+                 uint8_t ret_actual[IMAGE_HASH_SIZE])
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         return image_fail(ERR_IO, "the image is not a file");
     }
-    if (st.st_size % SECTOR_SIZE != HASH_SIZE) {
+    if (st.st_size % SECTOR_SIZE != IMAGE_HASH_SIZE) {
         return image_fail(ERR_NOT_FOUND, "the image has no hash at its end");
     }
-    uint8_t actual[HASH_SIZE], expected[HASH_SIZE];
-    int err = digest(fd, (uint64_t)st.st_size - HASH_SIZE, actual);
+    uint8_t actual[IMAGE_HASH_SIZE], expected[IMAGE_HASH_SIZE];
+    int err = digest(fd, (uint64_t)st.st_size - IMAGE_HASH_SIZE, actual);
     if (err == 0) {
-        err = read_whole(fd, expected, HASH_SIZE);
+        err = read_whole(fd, expected, IMAGE_HASH_SIZE);
     }
     if (err < 0) {
         return err;
     }
-    memcpy(ret_expected, expected, HASH_SIZE);
-    memcpy(ret_actual, actual, HASH_SIZE);
-    return memcmp(expected, actual, HASH_SIZE) == 0
+    memcpy(ret_expected, expected, IMAGE_HASH_SIZE);
+    memcpy(ret_actual, actual, IMAGE_HASH_SIZE);
+    return memcmp(expected, actual, IMAGE_HASH_SIZE) == 0
                ? 0
                : image_fail(ERR_CORRUPT, "the image does not fit its hash");
 }

@@ -14,6 +14,7 @@ enum {
     IMAGE_PAGE_SIZE = 4096,
     IMAGE_KEY_SIZE_MAX = 32768,
     IMAGE_CHUNK_SIZE = 32768,
+    IMAGE_HASH_SIZE = 32,
 };
 
 /* Gives the content, twice over (a size pass, then the real one), the same
@@ -86,10 +87,19 @@ int image_reader_bucket(struct image_reader *r, const char *name);
 int image_reader_next(struct image_reader *r, struct slice *ret_key,
                       struct slice *ret_value);
 
+/* The SHA-256 of an image that goes by. */
+struct image_hash;
+
+struct image_hash *image_hash_new(void);
+void image_hash_free(struct image_hash *h); /* NULL is fine */
+void image_hash_add(struct image_hash *h, struct slice bytes);
+/* Once, after the last byte. */
+void image_hash_end(struct image_hash *h, uint8_t ret_hash[IMAGE_HASH_SIZE]);
+
 /* The last 32 bytes of a file of size % 512 == 32 are its SHA-256;
  * ERR_NOT_FOUND when there are none, ERR_CORRUPT when they do not fit (both are
  * then set as well), ERR_IO. */
-int image_check_hash(const char *path, uint8_t ret_expected[32],
-                     uint8_t ret_actual[32]);
+int image_check_hash(const char *path, uint8_t ret_expected[IMAGE_HASH_SIZE],
+                     uint8_t ret_actual[IMAGE_HASH_SIZE]);
 
 #endif

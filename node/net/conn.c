@@ -333,10 +333,12 @@ struct conn *net_conn_new(struct loop *l, int fd)
     list_init(&c->dirty_link);
     list_init(&c->closed_link);
     list_init(&c->leave_link);
-    int on = 1, idle_s = 30;
+    int on = 1, idle_s = 30, interval_s = 10, probes = 3;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
     struct sockaddr_storage ss = {0};
     socklen_t size = sizeof ss;
     getpeername(fd, (struct sockaddr *)&ss, &size);

@@ -35,7 +35,10 @@ enum {
     PEER_SNAPSHOT_SLICE_BYTES = 256 << 10,
     PEER_SNAPSHOT_HELD_BYTES_MAX = 1 << 20, /* then reading pauses */
     PEER_SNAPSHOTS_IN_MAX = 4,
-    PEER_SNAPSHOT_STALL_MS = 30000, /* other side's disk, or its answer */
+    PEER_SNAPSHOT_STALL_MS = 30000, /* other side's disk */
+    /* Its answer comes when the store is made of it. Whether the other side
+     * is still there is TCP's keep-alive to find out. */
+    PEER_SNAPSHOT_ANSWER_MS = 600000,
 };
 
 struct peer_server; /* an accepted connection, server.c */
@@ -197,10 +200,15 @@ void peer_snapshot_out_orphan(struct peer_hub *h);
 
 struct peer_snapshot_in;
 
+/* Of a cofre: the image's SHA-256 comes behind the image. Others see an image
+ * file that is longer than its header says, which the format allows. */
+#define PEER_HASH_FIELD "X-Cofre-Image-Hash"
+#define PEER_HASH_SHA256 "sha256"
+
 struct peer_snapshot_in *peer_snapshot_in_new(struct peer_hub *h,
                                               struct peer_server *server,
                                               struct conn *conn,
-                                              uint64_t sender);
+                                              uint64_t sender, bool has_hash);
 /* These may answer through the server. */
 void peer_snapshot_in_body(struct peer_snapshot_in *s, struct slice bytes);
 void peer_snapshot_in_end(struct peer_snapshot_in *s);

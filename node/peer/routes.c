@@ -204,7 +204,9 @@ static void start_snapshot(struct peer_server *s, uint64_t sender)
         peer_server_text(s, 503, "too many snapshots at once", true);
         return;
     }
-    s->snapshot = peer_snapshot_in_new(s->hub, s, s->conn, sender);
+    bool has_hash = strcmp(peer_http_field(&s->http, PEER_HASH_FIELD),
+                           PEER_HASH_SHA256) == 0;
+    s->snapshot = peer_snapshot_in_new(s->hub, s, s->conn, sender, has_hash);
 }
 
 /* ---- the small paths ---- */

@@ -1,7 +1,8 @@
 /*
- * A store image coming in, after the message it belongs to, into a file in
- * the snapshot directory. The disk is the pool's: while a job writes, what
- * comes in is gathered, up to a limit; then reading pauses.
+ * A store image coming in, after the message it belongs to and before its
+ * hash (a cofre sends one), into a file in the snapshot directory. The disk is
+ * the pool's: while a job writes, what comes in is gathered, up to a limit;
+ * then reading pauses.
  *
  *   head -> body (open, write, write ...) -> sync -> given to the rim
  *
@@ -37,7 +38,7 @@ struct peer_snapshot_in {
     bool is_ended;  /* the body is whole */
     bool is_failed; /* answered with an error */
     bool is_job_running;
-    uint64_t image_bytes;
+    uint64_t image_bytes; /* with the hash */
     uint64_t started_ns;
     /* The pool's, while a job runs: */
     struct buf writing;
@@ -46,6 +47,9 @@ struct peer_snapshot_in {
     bool is_last;
     bool is_synced;
     int job_errno;
+    struct image_hash *hash; /* NULL: the sender has none to hold against */
+    uint8_t tail[IMAGE_HASH_SIZE]; /* the last bytes so far: the hash, or not */
+    size_t tail_size;
 };
 
 /* ---- the pool's side ---- */
@@ -62,13 +66,56 @@ static int write_all(int fd, struct slice bytes)
     return 0;
 }
 
+static int write_image(struct peer_snapshot_in *s, struct slice bytes)
+{
+    if (s->hash) {
+        image_hash_add(s->hash, bytes);
+    }
+    return write_all(s->fd, bytes);
+}
+
+/* What may be the hash stays back. */
+static int write_all_but_tail(struct peer_snapshot_in *s, struct slice bytes)
+{
+    size_t all = s->tail_size + bytes.size;
+    size_t surplus = all > IMAGE_HASH_SIZE ? all - IMAGE_HASH_SIZE : 0;
+    size_t old = surplus < s->tail_size ? surplus : s->tail_size;
+    int err = write_image(s, slice_of(s->tail, old));
+    if (err == 0) {
+        err = write_image(s, slice_of(bytes.data, surplus - old));
+    }
+    memmove(s->tail, s->tail + old, s->tail_size - old);
+    s->tail_size -= old;
+    for (size_t i = surplus - old; i < bytes.size; i++) {
+        s->tail[s->tail_size++] = bytes.data[i];
+    }
+    return err;
+}
+
+static int check_hash(struct peer_snapshot_in *s)
+{
+    uint8_t hash[IMAGE_HASH_SIZE];
+    image_hash_end(s->hash, hash);
+    return s->tail_size == sizeof hash &&
+                   memcmp(hash, s->tail, sizeof hash) == 0
+               ? 0
+               : EBADMSG;
+}
+
+static int write_gathered(struct peer_snapshot_in *s)
+{
+    int err = s->hash ? write_all_but_tail(s, buf_slice(&s->writing))
+                      : write_image(s, buf_slice(&s->writing));
+    return err == 0 && s->is_last && s->hash ? check_hash(s) : err;
+}
+
 static void write_job(void *ctx)
 {
     struct peer_snapshot_in *s = ctx;
     if (s->fd < 0) {
         s->fd = mkostemp(s->path, O_CLOEXEC);
     }
-    s->job_errno = s->fd < 0 ? errno : write_all(s->fd, buf_slice(&s->writing));
+    s->job_errno = s->fd < 0 ? errno : write_gathered(s);
     if (s->job_errno == 0 && s->is_last) {
         s->job_errno = fdatasync(s->fd) == 0 ? 0 : errno;
         s->is_synced = s->job_errno == 0;
@@ -92,6 +139,7 @@ static void on_removed(void *ctx)
     buf_release(&s->head);
     buf_release(&s->gathered);
     buf_release(&s->writing);
+    image_hash_free(s->hash);
     free(s->path);
     free(s);
 }
@@ -132,6 +180,7 @@ static void refuse(struct peer_snapshot_in *s, int status, const char *what,
 static void give(struct peer_snapshot_in *s)
 {
     struct peer_hub *h = s->hub;
+    uint64_t bytes = s->image_bytes - s->tail_size;
     close(s->fd);
     s->fd = -1;
     log_info(
@@ -139,14 +188,13 @@ static void give(struct peer_snapshot_in *s)
         LOG_ID("local-member-id", h->config.self),
         LOG_ID("remote-snapshot-sender-id", s->sender),
         LOG_UINT("incoming-snapshot-index", s->message.snapshot->index),
-        LOG_UINT("incoming-snapshot-size-bytes", s->image_bytes),
-        LOG_STR("incoming-snapshot-size", peer_size_text(s->image_bytes).text),
+        LOG_UINT("incoming-snapshot-size-bytes", bytes),
+        LOG_STR("incoming-snapshot-size", peer_size_text(bytes).text),
         LOG_DURATION("download-took", loop_now_ns(s->loop) - s->started_ns));
     struct raft_message m = s->message;
     s->message = (struct raft_message){0};
     char *path = s->path;
     s->path = NULL;
-    uint64_t bytes = s->image_bytes;
     struct peer_request *rq = peer_server_wait(s->server);
     peer_server_forget_snapshot(s->server);
     peer_snapshot_in_drop(s);
@@ -188,7 +236,9 @@ static void on_written(void *ctx)
         return; /* waits for the connection to end */
     }
     if (s->job_errno != 0) {
-        refuse(s, 500, "failed to save KV snapshot", strerror(s->job_errno));
+        refuse(s, 500, "failed to save KV snapshot",
+               s->job_errno == EBADMSG ? "it does not fit its hash"
+                                       : strerror(s->job_errno));
         return;
     }
     if (s->is_synced) {
@@ -293,7 +343,7 @@ void peer_snapshot_in_end(struct peer_snapshot_in *s)
         refuse(s, 400, "failed to decode raft message", "unexpected EOF");
         return;
     }
-    if (!s->image_bytes) {
+    if (s->image_bytes <= (s->hash ? IMAGE_HASH_SIZE : 0)) {
         refuse(s, 500, "failed to save KV snapshot", "it is empty");
         return;
     }
@@ -322,7 +372,7 @@ void peer_snapshot_in_drop(struct peer_snapshot_in *s)
 struct peer_snapshot_in *peer_snapshot_in_new(struct peer_hub *h,
                                               struct peer_server *server,
                                               struct conn *conn,
-                                              uint64_t sender)
+                                              uint64_t sender, bool has_hash)
 {
     struct peer_snapshot_in *s = mem_zalloc(sizeof *s);
     s->hub = h;
@@ -333,6 +383,7 @@ struct peer_snapshot_in *peer_snapshot_in_new(struct peer_hub *h,
     s->fd = -1;
     s->path = mem_printf("%s/" TMP_PREFIX "XXXXXX", h->config.snapshot_dir);
     s->started_ns = loop_now_ns(h->loop);
+    s->hash = has_hash ? image_hash_new() : NULL;
     buf_init(&s->head, 8 + PEER_SNAPSHOT_HEAD_BYTES_MAX);
     buf_init(&s->gathered, SIZE_MAX);
     buf_init(&s->writing, SIZE_MAX);

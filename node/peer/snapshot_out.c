@@ -1,5 +1,5 @@
 /*
- * POST /raft/snapshot: a message, then the store image. The image is made
+ * POST /raft/snapshot: a message, the store image, its hash. The image is made
  * slice by slice on the pool: one slice is being made while another waits
  * for the socket, so memory is bounded by two slices and what the socket
  * has not taken.
@@ -26,14 +26,16 @@ struct peer_snapshot_out {
     uint64_t index;
     struct buf head; /* length and message */
     uint64_t image_bytes;
+    uint64_t body_bytes; /* with the hash */
     void (*closed)(void *ctx);
     void *ctx;
     struct peer_client *client;
     struct image_writer *writer; /* the pool's, while a job runs */
+    struct image_hash *hash;     /* likewise */
     struct buf making;           /* likewise */
     int job_err;                 /* likewise */
     struct buf ready;            /* waits for the socket */
-    uint64_t made;               /* image bytes, with `ready` */
+    uint64_t made;               /* of body_bytes, with `ready` */
     bool is_job_running;
     bool is_over;
     int err;
@@ -51,20 +53,36 @@ static void make_slice(void *ctx)
         s->job_err = image_writer_next(s->writer, &bytes);
         if (s->job_err == 0) {
             buf_append_slice(&s->making, bytes);
+            image_hash_add(s->hash, bytes);
         }
     }
     if (s->job_err == ERR_NOT_FOUND) { /* after the last */
+        uint8_t hash[IMAGE_HASH_SIZE];
+        image_hash_end(s->hash, hash);
+        buf_append(&s->making, hash, sizeof hash);
         s->job_err = 0;
     }
 }
 
 /* ---- the end ---- */
 
+/* The store need not keep what the image was made of any longer. */
+static void close_source(struct peer_snapshot_out *s)
+{
+    if (s->closed) {
+        image_writer_free(s->writer);
+        s->writer = NULL;
+        image_hash_free(s->hash);
+        s->hash = NULL;
+        s->closed(s->ctx);
+        s->closed = NULL;
+    }
+}
+
 static void free_snapshot(struct peer_snapshot_out *s)
 {
     list_remove(&s->link);
-    image_writer_free(s->writer);
-    s->closed(s->ctx);
+    close_source(s);
     buf_release(&s->head);
     buf_release(&s->making);
     buf_release(&s->ready);
@@ -192,8 +210,10 @@ static void hand_over(struct peer_snapshot_out *s)
     s->ready = made;
     s->making.size = 0;
     s->made += made.size;
-    if (s->made < s->image_bytes) {
+    if (s->made < s->body_bytes) {
         start_job(s);
+    } else {
+        close_source(s);
     }
 }
 
@@ -210,7 +230,7 @@ static void on_made(void *ctx)
         return;
     }
     if (s->job_err != 0 || !s->making.size ||
-        s->making.size > s->image_bytes - s->made) {
+        s->making.size > s->body_bytes - s->made) {
         end(s, s->job_err ? s->job_err : ERR_CORRUPT);
         return;
     }
@@ -229,9 +249,10 @@ static void on_connected(void *ctx)
     struct buf *out = peer_client_out(s->client);
     peer_hub_put_identity(s->hub, out);
     buf_printf(out,
-               "Content-Type: application/octet-stream\r\n"
+               "Content-Type: application/octet-stream\r\n" PEER_HASH_FIELD
+               ": " PEER_HASH_SHA256 "\r\n"
                "Content-Length: %" PRIu64 "\r\n\r\n",
-               s->head.size + s->image_bytes);
+               s->head.size + s->body_bytes);
     buf_append_slice(out, buf_slice(&s->head));
     peer_client_flush(s->client);
     peer_client_limit(s->client, PEER_SNAPSHOT_STALL_MS);
@@ -241,6 +262,9 @@ static void on_connected(void *ctx)
 static bool on_flush(void *ctx, struct buf *out)
 {
     struct peer_snapshot_out *s = ctx;
+    if (s->made == s->body_bytes) {
+        peer_client_limit(s->client, PEER_SNAPSHOT_ANSWER_MS);
+    }
     buf_append_slice(out, buf_slice(&s->ready));
     struct peer *p = peer_hub_find(s->hub, s->id);
     if (p) {
@@ -269,7 +293,7 @@ static int on_complete(void *ctx, bool keeps_alive)
     if (s->status == 100) {
         return 0;
     }
-    bool is_sent = s->made == s->image_bytes && !s->ready.size;
+    bool is_sent = s->made == s->body_bytes && !s->ready.size;
     bool is_taken = s->status == 204 || s->status == 200;
     end(s, is_sent && is_taken ? 0 : ERR_REFUSED);
     return 0;
@@ -304,6 +328,8 @@ void peer_send_snapshot(struct peer_hub *h, struct raft_message *m,
     s->index = m->snapshot ? m->snapshot->index : 0;
     s->writer = image_writer_new(source, image_bytes);
     s->image_bytes = image_bytes;
+    s->body_bytes = image_bytes + IMAGE_HASH_SIZE;
+    s->hash = image_hash_new();
     s->closed = closed;
     s->ctx = ctx;
     s->started_ns = loop_now_ns(h->loop);

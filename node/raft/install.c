@@ -33,17 +33,34 @@ static void take_over(struct raft *r, const struct raft_snapshot_meta *s)
     raft_membership_switch(r, &s->conf);
 }
 
+/* It leads beyond what is committed here, and to a configuration of ours. */
+static bool leads_on(const struct raft *r, const struct raft_snapshot_meta *s)
+{
+    return (s->index > r->log.commit || HAS_BUG(IMAGE_OVER_NEWER)) &&
+           raft_membership_valid(&s->conf) &&
+           raft_membership_has(&s->conf, r->config.id);
+}
+
+static bool is_in_log(const struct raft *r, const struct raft_snapshot_meta *s)
+{
+    return r->incoming.index == 0 &&
+           raft_log_matches(&r->log, s->index, s->term);
+}
+
+bool raft_wants_snapshot(const struct raft *r, const struct raft_message *m)
+{
+    return m->snapshot && m->term >= r->term && leads_on(r, m->snapshot) &&
+           !is_in_log(r, m->snapshot);
+}
+
 /* True when the image is needed; where the log already leads there, the
  * commit index is enough. */
 static bool wanted(struct raft *r, const struct raft_snapshot_meta *s)
 {
-    if ((s->index <= r->log.commit && !HAS_BUG(IMAGE_OVER_NEWER)) ||
-        !raft_membership_valid(&s->conf) ||
-        !raft_membership_has(&s->conf, r->config.id)) {
+    if (!leads_on(r, s)) {
         return false;
     }
-    if (r->incoming.index == 0 &&
-        raft_log_matches(&r->log, s->index, s->term)) {
+    if (is_in_log(r, s)) {
         raft_replication_commit_to(r, s->index);
         return false;
     }

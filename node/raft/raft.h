@@ -279,6 +279,11 @@ void raft_set_snapshot(struct raft *r, const struct raft_snapshot_meta *meta);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret_status);
 
+/* True when Raft would now take the image that comes with this MSG_SNAP: no
+ * newer term is known, and it leads beyond what is committed and what the log
+ * has. For who wants the image proven before it counts. */
+bool raft_wants_snapshot(const struct raft *r, const struct raft_message *m);
+
 /* Index of the snapshot that was taken from a leader and whose image is not
  * in place yet; 0: none. */
 uint64_t raft_incoming(const struct raft *r);

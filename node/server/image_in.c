@@ -1,15 +1,17 @@
 /*
  * A store image from the leader. The old state stays usable until the new
- * one is proven: the image is read into a fresh store beside the old one,
- * the log notes that from here on it counts, then the files change places.
- * A crash in between is finished at the next start.
+ * one is proven: the image is read into a fresh store beside the old one
+ * before Raft hears of it, the log notes that from here on the new one
+ * counts, then the files change places. A crash in between is finished at
+ * the next start.
  *
- *   arrived (file) -> Raft takes it -> store.new.mdb filled on the pool
- *   -> named after its index: store.new.<index>.mdb -> install record durable
+ *   arrived (file) -> store.new.mdb filled on the pool -> named after its
+ *   index: store.new.<index>.mdb -> Raft takes it -> install record durable
  *   in the WAL -> renamed to store.mdb -> reopen -> go on
  *
  * The name tells a store that is whole, and of which record, from what else
- * a crash may leave there.
+ * a crash may leave there. The sender has its answer when Raft has taken the
+ * image; one that cannot be read is refused, and nothing has changed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,57 +30,20 @@
 
 struct node_install {
     struct node *node;
-    char *image;          /* file, ours */
-    uint64_t image_index; /* of the message that came with it */
+    struct raft_message message;  /* until Raft has it */
+    struct peer_request *request; /* until it is answered */
+    char *image;                  /* file, ours, until it was read */
+    uint64_t image_index;         /* of the message */
     struct raft_snapshot_meta meta;
-    bool running;
     int err;
-    uint64_t index;
+    uint64_t index; /* of the store that was made of it */
     uint64_t term;
 };
 
-static void install_free(struct node_install *in)
+static char *whole_path(const struct node *n, uint64_t index)
 {
-    if (in) {
-        unlink(in->image);
-        free(in->image);
-        free(in);
-    }
-}
-
-void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
-                        uint64_t bytes, struct peer_request *rq)
-{
-    struct node *n = ctx;
-    if (n->stopping || (n->install && n->install->running)) {
-        unlink(path);
-        raft_message_release(m);
-        peer_answer(rq, 500, "text/plain; charset=utf-8",
-                    slice_str("an image is being installed\n"));
-        return;
-    }
-    struct raft *raft = replica_raft(n->replica);
-    uint64_t before = raft_incoming(raft);
-    replica_step(n->replica, m);
-    if (raft_incoming(raft) != before) {
-        install_free(n->install);
-        n->install = mem_zalloc(sizeof *n->install);
-        n->install->node = n;
-        n->install->image = mem_strdup(path);
-        n->install->image_index = raft_incoming(raft);
-    } else {
-        unlink(path); /* not wanted: what it brings is here, or on its way */
-    }
-    peer_answer(rq, 204, NULL, (struct slice){NULL, 0});
-}
-
-/* On the pool. */
-static void fill(void *ctx)
-{
-    struct node_install *in = ctx;
-    unlink(in->node->paths.incoming);
-    in->err = mvcc_install(in->image, in->node->paths.incoming, in->meta.index,
-                           &in->index, &in->term);
+    return mem_printf("%s/" WHOLE_PREFIX "%llu.mdb", n->paths.member,
+                      (unsigned long long)index);
 }
 
 static int sync_folder(const char *path)
@@ -91,19 +56,13 @@ static int sync_folder(const char *path)
     return err;
 }
 
-static char *whole_path(const struct node *n, uint64_t index)
-{
-    return mem_printf("%s/" WHOLE_PREFIX "%llu.mdb", n->paths.member,
-                      (unsigned long long)index);
-}
-
 /* Both names are durable when it returns 0. */
-static int move(struct node *n, const char *from, const char *to)
+static int move(const struct node *n, const char *from, const char *to)
 {
     return rename(from, to) == 0 ? sync_folder(n->paths.member) : ERR_IO;
 }
 
-static int name_whole(struct node *n, uint64_t index)
+static int name_whole(const struct node *n, uint64_t index)
 {
     char *whole = whole_path(n, index);
     int err = move(n, n->paths.incoming, whole);
@@ -111,13 +70,118 @@ static int name_whole(struct node *n, uint64_t index)
     return err;
 }
 
-static int take_place(struct node *n, uint64_t index)
+static int take_place(const struct node *n, uint64_t index)
 {
     char *whole = whole_path(n, index);
     int err = move(n, whole, n->paths.store);
     free(whole);
     return err;
 }
+
+static void remove_whole(const struct node *n, uint64_t index)
+{
+    char *whole = whole_path(n, index);
+    unlink(whole);
+    free(whole);
+}
+
+/* ---- before Raft has it ---- */
+
+/* On the pool. */
+static void fill(void *ctx)
+{
+    struct node_install *in = ctx;
+    const struct node *n = in->node;
+    unlink(n->paths.incoming);
+    in->err = mvcc_install(in->image, n->paths.incoming, in->image_index,
+                           &in->index, &in->term);
+    unlink(in->image);
+    if (in->err == 0) {
+        in->err = name_whole(n, in->index);
+    }
+}
+
+static void answer(struct peer_request *rq, int status, const char *text)
+{
+    peer_answer(rq, status, text ? "text/plain; charset=utf-8" : NULL,
+                text ? slice_str(text) : slice_of(NULL, 0));
+}
+
+static void install_end(struct node_install *in)
+{
+    in->node->install = NULL;
+    raft_message_release(&in->message);
+    free(in->image);
+    free(in);
+}
+
+/* Gives the message to Raft; true when it will install the image. */
+static bool raft_takes(struct replica *r, struct raft_message *m)
+{
+    struct raft *raft = replica_raft(r);
+    uint64_t before = raft_incoming(raft);
+    replica_step(r, m);
+    return raft_incoming(raft) != before;
+}
+
+static void filled(void *ctx)
+{
+    struct node_install *in = ctx;
+    struct node *n = in->node;
+    if (in->err) {
+        log_error("a store image from a peer cannot be installed",
+                  LOG_ERR(in->err), LOG_ID("from", in->message.from),
+                  LOG_STR("path", in->image),
+                  LOG_UINT("index", in->image_index));
+        answer(in->request, 500, "the image cannot be installed\n");
+        install_end(in);
+        return;
+    }
+    if (n->stopping) {
+        answer(in->request, 500, "this member is stopping\n");
+        install_end(in);
+        return;
+    }
+    bool is_taken = raft_takes(n->replica, &in->message);
+    in->message = (struct raft_message){0};
+    answer(in->request, 204, NULL);
+    if (!is_taken) {
+        remove_whole(n, in->index); /* it took so long that none is needed */
+        install_end(in);
+    }
+}
+
+void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
+                        uint64_t bytes, struct peer_request *rq)
+{
+    struct node *n = ctx;
+    if (n->stopping || n->install) {
+        unlink(path);
+        raft_message_release(m);
+        answer(rq, 500,
+               n->stopping ? "this member is stopping\n"
+                           : "an image is being installed\n");
+        return;
+    }
+    if (!raft_wants_snapshot(replica_raft(n->replica), m)) {
+        replica_step(n->replica, m); /* the sender hears why */
+        unlink(path);
+        answer(rq, 204, NULL);
+        return;
+    }
+    struct node_install *in = mem_zalloc(sizeof *in);
+    *in = (struct node_install){
+        .node = n,
+        .message = *m,
+        .request = rq,
+        .image = mem_strdup(path),
+        .image_index = m->snapshot->index,
+    };
+    n->install = in;
+    loop_offload(n->loop, fill, filled, in);
+}
+
+/* ---- when Raft has it ---- */
 
 static void write_install_record(struct node *n, const struct node_install *in)
 {
@@ -128,28 +192,19 @@ static void write_install_record(struct node *n, const struct node_install *in)
     boot_sync_log(n->wal);
 }
 
-static void filled(void *ctx)
+static void put_in_place(void *ctx)
 {
     struct node_install *in = ctx;
     struct node *n = in->node;
-    n->install = NULL;
-    if (in->err || n->stopping) {
-        if (in->err) {
-            log_fatal("a store image from the leader could not be installed",
-                      LOG_ERR(in->err), LOG_STR("path", in->image),
-                      LOG_UINT("index", in->meta.index));
-        }
-        install_free(in);
+    if (n->stopping) {
+        install_end(in);
         return;
     }
-    int err = name_whole(n, in->index);
-    if (err == 0) {
-        if (!HAS_BUG(INSTALL_UNRECORDED)) {
-            write_install_record(n, in);
-        }
-        node_store_close(n);
-        err = take_place(n, in->index);
+    if (!HAS_BUG(INSTALL_UNRECORDED)) {
+        write_install_record(n, in);
     }
+    node_store_close(n);
+    int err = take_place(n, in->index);
     if (err == 0) {
         err = node_store_open(n);
     }
@@ -164,7 +219,11 @@ static void filled(void *ctx)
              LOG_UINT("incoming-leader-snapshot-index", in->meta.index),
              LOG_UINT("incoming-leader-snapshot-term", in->meta.term));
     replica_installed(n->replica, &in->meta);
-    install_free(in);
+    install_end(in);
+}
+
+static void nothing(void *ctx)
+{
 }
 
 void node_image_install(struct node *n, const struct raft_snapshot_meta *meta)
@@ -180,9 +239,10 @@ void node_image_install(struct node *n, const struct raft_snapshot_meta *meta)
              LOG_UINT("incoming-leader-snapshot-index", meta->index),
              LOG_UINT("incoming-leader-snapshot-term", meta->term));
     in->meta = *meta;
-    in->running = true;
-    loop_offload(n->loop, fill, filled, in);
+    loop_offload(n->loop, nothing, put_in_place, in); /* after this pass */
 }
+
+/* ---- at start ---- */
 
 /* Installs that were cut off leave files as large as stores. */
 static void remove_leftovers(const struct node *n)

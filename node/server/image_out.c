@@ -18,7 +18,7 @@ struct sending {
 
 static void give_up(struct sending *s)
 {
-    raft_report_snapshot(replica_raft(s->node->replica), s->message.to, false);
+    node_image_sent(s->node, s->message.to, false);
     raft_message_release(&s->message);
     if (s->image) {
         mvcc_image_close(s->image);
@@ -79,6 +79,7 @@ static void image_ready(void *ctx, struct mvcc_image *image, int err)
 void node_image_send(struct node *n, struct raft_message *m)
 {
     struct sending *s = mem_zalloc(sizeof *s);
+    node_image_begins(n, m->to);
     s->node = n;
     s->message = *m;
     *m = (struct raft_message){0};

@@ -104,6 +104,7 @@ struct node {
     struct node_cluster_version *version;
     struct node_corruption *corruption;
     struct node_install *install; /* an image on its way in */
+    struct list image_retries;
     uint64_t wal_released;
 
     uint64_t leader_changes;
@@ -152,6 +153,11 @@ void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
                         uint64_t bytes, struct peer_request *rq);
 void node_image_install(struct node *n, const struct raft_snapshot_meta *meta);
 void node_image_send(struct node *n, struct raft_message *m);
+/* image_retry.c: one is being made, and what became of it; Raft hears of a
+ * failure after a pause that grows with each. */
+void node_image_begins(struct node *n, uint64_t id);
+void node_image_sent(struct node *n, uint64_t id, bool ok);
+void node_image_retries_end(struct node *n);
 /* At start: finishes an install that a crash cut off. */
 int node_image_finish(struct node *n, uint64_t snapshot_index);
 

@@ -140,8 +140,7 @@ static void peer_unreachable(void *ctx, uint64_t id)
 
 static void peer_snapshot_sent(void *ctx, uint64_t id, bool ok)
 {
-    struct node *n = ctx;
-    raft_report_snapshot(replica_raft(n->replica), id, ok);
+    node_image_sent(ctx, id, ok);
 }
 
 /* One stranger among the peers is its own affair; when a majority names
@@ -504,6 +503,7 @@ static void finish(struct node *n)
         peer_hub_free(n->peers);
         n->peers = NULL;
     }
+    node_image_retries_end(n);
     node_storage_close(n);
     node_corruption_free(n);
     log_info("closed etcd server", LOG_STR("name", n->config->name),
@@ -513,6 +513,7 @@ static void finish(struct node *n)
 int server_run(struct config *c)
 {
     struct node n = {.config = c};
+    list_init(&n.image_retries);
     signal(SIGPIPE, SIG_IGN);
     if (loop_new(&n.loop) != 0) {
         log_error("cannot make the event loop");

@@ -30,6 +30,8 @@ static uint64_t due(struct sim *s, uint32_t from, uint32_t to)
     return at;
 }
 
+enum { IMAGE_CUT_PERMILLE = 50 };
+
 static bool is_rough(const struct sim *s)
 {
     return !s->is_calm && !(s->no_faults & SIM_NO_LOSS);
@@ -78,20 +80,33 @@ bool sim_net_is_up(const struct sim *s, uint32_t a, uint32_t b)
     return !s->cut[a][b] && !s->cut[b][a];
 }
 
-/* The sender's transport finds out what became of it, or not. */
-static void report(struct sim *s, const struct sim_mail *mail, bool lost)
+/* Raft of the sender, when it still is that process. */
+static struct raft *sender(struct sim *s, uint32_t from, uint32_t life)
 {
-    struct sim_member *from = &s->members[mail->from];
-    if (!from->alive || from->life != mail->from_life) {
-        return;
-    }
-    struct raft *raft = replica_raft(from->node.replica);
+    struct sim_member *m = &s->members[from];
+    return m->alive && m->life == life ? replica_raft(m->node.replica) : NULL;
+}
+
+/* The sender's transport finds out that it is lost, or not. */
+static void report_lost(struct sim *s, const struct sim_mail *mail)
+{
+    struct raft *raft = sender(s, mail->from, mail->from_life);
     uint64_t to = s->members[mail->to].id;
-    if (mail->is_image) {
-        raft_report_snapshot(raft, to, !lost);
-    } else if (lost && sim_chance(&s->net, 300)) {
+    if (raft && mail->is_image) {
+        raft_report_snapshot(raft, to, false);
+    } else if (raft && sim_chance(&s->net, 300)) {
         raft_report_unreachable(raft, to);
     }
+}
+
+void sim_net_answer(struct sim *s, struct peer_request *rq, bool ok)
+{
+    struct raft *raft = sender(s, rq->from, rq->from_life);
+    if (raft) {
+        raft_report_snapshot(raft, s->members[rq->to].id,
+                             ok && !s->cut[rq->to][rq->from]);
+    }
+    free(rq);
 }
 
 /* Who is out is told so, as with 410, and its words do not count. */
@@ -124,11 +139,19 @@ static bool take(struct sim *s, struct sim_mail *mail)
         replica_step(to->node.replica, &m);
         return true;
     }
-    struct peer_request rq = {0};
-    node_image_arrived(&to->node, &m, mail->image, mail->image_bytes, &rq);
+    if (is_rough(s) && sim_chance(&s->net, IMAGE_CUT_PERMILLE)) {
+        uint32_t bytes = sim_pick(&s->net, (uint32_t)mail->image_bytes - 1);
+        sim_trace(s, "the image is cut to %" PRIu32 " bytes", bytes);
+        if (truncate(mail->image, bytes) != 0) {
+            sim_fail(s, "an image cannot be cut short");
+        }
+    }
+    struct peer_request *rq = mem_zalloc(sizeof *rq);
+    *rq = (struct peer_request){mail->from, mail->from_life, mail->to};
+    node_image_arrived(&to->node, &m, mail->image, mail->image_bytes, rq);
     free(mail->image);
     mail->image = NULL; /* the member's now */
-    return rq.status == 204;
+    return true;
 }
 
 static void deliver(struct sim *s, struct sim_mail *mail)
@@ -150,7 +173,9 @@ static void deliver(struct sim *s, struct sim_mail *mail)
         lost = !take(s, mail);
     }
     s->running = NULL;
-    report(s, mail, lost);
+    if (lost) {
+        report_lost(s, mail);
+    }
     if (mail->image) {
         unlink(mail->image);
         free(mail->image);

@@ -127,7 +127,7 @@ void peer_send_snapshot(struct peer_hub *h, struct raft_message *m,
 void peer_answer(struct peer_request *rq, int status, const char *content_type,
                  struct slice body)
 {
-    rq->status = status;
+    sim_net_answer(sim_world(), rq, status == 204);
 }
 
 void peer_hub_put(struct peer_hub *h, uint64_t id, char *const *urls,
@@ -153,6 +153,15 @@ void api_set_store(struct api *a, struct mvcc *mvcc, struct kvdb *db)
 }
 
 /* ---- the rest of server/ ---- */
+
+void node_image_begins(struct node *n, uint64_t id)
+{
+}
+
+void node_image_sent(struct node *n, uint64_t id, bool ok)
+{
+    raft_report_snapshot(replica_raft(n->replica), id, ok);
+}
 
 static void storage_failed(void *ctx, int err, const char *text)
 {

@@ -63,8 +63,10 @@ struct peer_hub {
 struct api {
     struct sim_member *member;
 };
-struct peer_request {
-    int status;
+struct peer_request { /* an image that came, and from whom */
+    uint32_t from;
+    uint32_t from_life;
+    uint32_t to;
 };
 
 struct sim_undo;
@@ -306,6 +308,7 @@ void sim_disk_forget(struct sim_member *m);
 void sim_net_send(struct sim *s, struct sim_member *from,
                   const struct raft_message *m, char *image,
                   uint64_t image_bytes);
+void sim_net_answer(struct sim *s, struct peer_request *rq, bool ok);
 bool sim_net_is_up(const struct sim *s, uint32_t a, uint32_t b);
 void sim_net_step(struct sim *s);
 void sim_net_cut(struct sim *s);

@@ -83,6 +83,17 @@ static inline void side_unreachable(void *ctx, uint64_t id)
     ((struct side *)ctx)->unreachable++;
 }
 
+static inline void side_forget_snapshot(struct side *s)
+{
+    raft_message_release(&s->snapshot);
+    s->snapshot = (struct raft_message){0};
+    if (s->snapshot_path) {
+        unlink(s->snapshot_path);
+        free(s->snapshot_path);
+        s->snapshot_path = NULL;
+    }
+}
+
 static inline void side_snapshot_sent(void *ctx, uint64_t id, bool ok)
 {
     struct side *s = ctx;
@@ -188,11 +199,7 @@ static inline void side_close(struct side *s)
     listener_close(s->listener);
     side_forget(s);
     free(s->got);
-    raft_message_release(&s->snapshot);
-    if (s->snapshot_path) {
-        unlink(s->snapshot_path);
-        free(s->snapshot_path);
-    }
+    side_forget_snapshot(s);
 }
 
 static inline void side_knows(struct side *s, const struct side *other)

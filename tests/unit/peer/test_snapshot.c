@@ -302,7 +302,8 @@ static bool answered(void)
     return is_answered;
 }
 
-static void post(const void *body, size_t size, int want, const char *want_text)
+static void post_to(const void *body, size_t size, const char *hash_field,
+                    int want, const char *want_text)
 {
     struct url url;
     assert_int_equal(url_parse(b.url, &url), 0);
@@ -313,10 +314,18 @@ static void post(const void *body, size_t size, int want, const char *want_text)
     assert_int_equal(peer_fetch_field(x, "X-Server-From", "a"), 0);
     assert_int_equal(peer_fetch_field(x, "X-Server-Version", "3.7.1"), 0);
     assert_int_equal(peer_fetch_field(x, "X-Etcd-Cluster-ID", "c1"), 0);
+    if (hash_field) {
+        assert_int_equal(peer_fetch_field(x, PEER_HASH_FIELD, hash_field), 0);
+    }
     wait_for(answered);
     assert_int_equal(status, want);
     assert_string_equal(text, want_text);
-    assert_null(b.snapshot_path);
+    assert_int_equal(!b.snapshot_path, want != 204);
+}
+
+static void post(const void *body, size_t size, int want, const char *want_text)
+{
+    post_to(body, size, NULL, want, want_text);
 }
 
 #define SNAP_TO(to) \
@@ -350,6 +359,67 @@ static void test_bad_senders(void **state)
     assert_int_equal(b.hub->snapshots_in, 0);
 }
 
+/* ---- the hash behind the image ---- */
+
+#define SNAP_TO_B SNAP_TO("\x0b")
+
+enum { SNAP_SIZE = sizeof SNAP_TO_B - 1 };
+
+/* A body of `size` image bytes and their hash; returns its size. */
+static size_t hashed(uint8_t *to, size_t size)
+{
+    memcpy(to, SNAP_TO_B, SNAP_SIZE);
+    memset(to + SNAP_SIZE, 'i', size);
+    struct image_hash *h = image_hash_new();
+    image_hash_add(h, slice_of(to + SNAP_SIZE, size));
+    image_hash_end(h, to + SNAP_SIZE + size);
+    image_hash_free(h);
+    return SNAP_SIZE + size + IMAGE_HASH_SIZE;
+}
+
+static void test_hash(void **state)
+{
+    static const size_t sizes[] = {1, 31, 32, 33, 5000, 3 << 20};
+    uint8_t *body = mem_alloc(4 << 20);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t size = hashed(body, sizes[i]);
+        post_to(body, size, "sha256", 204, "");
+        FILE *f = fopen(b.snapshot_path, "rb");
+        for (size_t at = 0; at < sizes[i]; at++) {
+            assert_int_equal(fgetc(f), 'i');
+        }
+        assert_int_equal(fgetc(f), EOF);
+        fclose(f);
+        side_forget_snapshot(&b);
+    }
+    free(body);
+}
+
+static void test_flipped_bits(void **state)
+{
+    uint8_t body[SNAP_SIZE + 100 + IMAGE_HASH_SIZE];
+    for (size_t at = SNAP_SIZE; at < sizeof body; at++) {
+        size_t size = hashed(body, 100);
+        body[at] ^= 1u << at % 8;
+        post_to(body, size, "sha256", 500,
+                "failed to save KV snapshot (it does not fit its hash)\n");
+    }
+    hashed(body, 100);
+    post_to(body, sizeof body - 1, "sha256", 500,
+            "failed to save KV snapshot (it does not fit its hash)\n");
+    post_to(body, SNAP_SIZE + IMAGE_HASH_SIZE, "sha256", 500,
+            "failed to save KV snapshot (it is empty)\n");
+    wait_for(no_files);
+}
+
+static void test_no_hash_that_is_known(void **state)
+{
+    uint8_t body[SNAP_SIZE + 100 + IMAGE_HASH_SIZE];
+    post_to(body, hashed(body, 100), "sha1024", 204, "");
+    assert_int_equal(b.snapshot_bytes, 100 + IMAGE_HASH_SIZE);
+    side_forget_snapshot(&b);
+}
+
 #define pair_test(f) \
     cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
 
@@ -367,6 +437,9 @@ int main(void)
         pair_test(test_peer_removed_midway),
         pair_test(test_left_overs_are_swept),
         pair_test(test_bad_senders),
+        pair_test(test_hash),
+        pair_test(test_flipped_bits),
+        pair_test(test_no_hash_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
