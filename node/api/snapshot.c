@@ -115,7 +115,7 @@ static void filled(void *ctx);
 static void next_batch(struct snapshot *s)
 {
     s->busy = true;
-    loop_offload(s->api->config.loop, fill, filled, s);
+    loop_offload_bulk(s->api->config.loop, fill, filled, s);
 }
 
 static void drained(struct grpc_call *call)
@@ -171,7 +171,7 @@ static void opened(void *ctx, struct mvcc_image *image, int err)
         return;
     }
     s->busy = true;
-    loop_offload(s->api->config.loop, measure, measured, s);
+    loop_offload_bulk(s->api->config.loop, measure, measured, s);
 }
 
 /* ---- the method ---- */

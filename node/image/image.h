@@ -72,6 +72,11 @@ const char *image_error_text(void);
 int image_reader_open(const char *path, struct image_reader **ret_reader);
 void image_reader_close(struct image_reader *r);
 
+/* From here on what was read leaves the file at `path`, the same one, where the
+ * file system can punch holes: for who reads an image once and fills another
+ * file of its size from it. No bucket can be read again. */
+void image_reader_consume(struct image_reader *r, const char *path);
+
 /* Bytes of the image by its header; the file may be longer. */
 uint64_t image_reader_bytes(const struct image_reader *r);
 /* The name of the i-th bucket, in the image's order; borrowed. */

@@ -22,7 +22,9 @@ enum {
     BUCKETS_MAX = 1024,
     PAGE_SIZE_MIN = 1024,
     PAGE_SIZE_DOUBLINGS = 14,
-    PAGE_KEEP = 64 * 1024, /* memory a level keeps */
+    PAGE_KEEP = 64 * 1024,     /* memory a level keeps */
+    CONSUME_LEAST = 64 * 1024, /* a hole smaller than this is not worth it */
+    CONSUME_MOST = 4 << 20,
 };
 
 struct level {
@@ -47,6 +49,9 @@ struct image_reader {
     struct level levels[IMAGE_LEVELS_MAX];
     int depth; /* levels in use; 0: at the end, or in no bucket */
     int failed;
+    int hole_fd; /* the file for punching holes; -1: it stays as it is */
+    uint64_t consumed_from; /* bytes read one behind the other, */
+    uint64_t consumed_to;   /* still in the file */
 };
 
 static int damaged(const char *text)
@@ -74,6 +79,42 @@ static int read_at(const struct image_reader *r, uint64_t offset, void *to,
         size -= (size_t)n;
     }
     return 0;
+}
+
+/* --- consuming --- */
+
+static void stop_consuming(struct image_reader *r)
+{
+    if (r->hole_fd >= 0) {
+        close(r->hole_fd);
+        r->hole_fd = -1;
+    }
+}
+
+static void punch(struct image_reader *r)
+{
+    uint64_t size = r->consumed_to - r->consumed_from;
+    if (size >= CONSUME_LEAST &&
+        fallocate(r->hole_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  (off_t)r->consumed_from, (off_t)size) != 0) {
+        stop_consuming(r);
+    }
+    r->consumed_from = r->consumed_to;
+}
+
+static void consume(struct image_reader *r, uint64_t from, uint64_t size)
+{
+    if (r->hole_fd < 0) {
+        return;
+    }
+    if (from != r->consumed_to) {
+        punch(r);
+        r->consumed_from = from;
+    }
+    r->consumed_to = from + size;
+    if (r->consumed_to - r->consumed_from >= CONSUME_MOST) {
+        punch(r);
+    }
 }
 
 /* --- pages --- */
@@ -193,6 +234,7 @@ static int push_page(struct image_reader *r, uint64_t page)
         return err;
     }
     l->page.size = (size_t)(count * size);
+    consume(r, page * size, count * size);
     return push(r);
 }
 
@@ -337,6 +379,7 @@ static int open_file(struct image_reader *r, const char *path)
 int image_reader_open(const char *path, struct image_reader **ret_reader)
 {
     struct image_reader *r = mem_zalloc(sizeof *r);
+    r->hole_fd = -1;
     for (int i = 0; i < IMAGE_LEVELS_MAX; i++) {
         /* A value of the largest size and all around it. */
         buf_init(&r->levels[i].page, (size_t)1 << 32);
@@ -371,10 +414,16 @@ void image_reader_close(struct image_reader *r)
     }
     free(r->buckets);
     free(r->seen);
+    stop_consuming(r);
     if (r->fd >= 0) {
         close(r->fd);
     }
     free(r);
+}
+
+void image_reader_consume(struct image_reader *r, const char *path)
+{
+    r->hole_fd = open(path, O_WRONLY | O_CLOEXEC);
 }
 
 uint64_t image_reader_bytes(const struct image_reader *r)

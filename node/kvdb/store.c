@@ -3,13 +3,13 @@
  * commits, puts it behind the others when it has more to do. Nothing else
  * writes to the file.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "private.h"
 
 static uint64_t now_ns(void)
@@ -175,13 +175,7 @@ int kvdb_store_start(struct kvdb *db)
     if (db->no_thread) {
         return 0;
     }
-    sigset_t all;
-    sigset_t old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&db->thread, NULL, store_main, db);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc != 0) {
+    if (thread_start(&db->thread, "store", store_main, db) != 0) {
         mailbox_release(&db->inbox);
         mailbox_release(&db->outbox);
         return kvdb_fail(ERR_NOMEM, "no thread for %s", db->path);

@@ -1,7 +1,7 @@
 /*
  * From an image to a store file: the records pass through deltas, which are
  * flushed as always, so that the index comes into being as it does in daily
- * life. All in one job of a store thread of its own. A file that is not
+ * life. All in one job, on the calling thread. A file that is not
  * finished is thrown away, so one sync at the end is enough.
  */
 #include <stdlib.h>
@@ -360,8 +360,12 @@ static int install(const char *image_path, const char *db_path,
     if (err != 0) {
         return err;
     }
+    if (!restore) {
+        image_reader_consume(reader, image_path);
+    }
     struct kvdb *db = NULL;
-    struct kvdb_config config = {.path = db_path, .no_fsync = true};
+    struct kvdb_config config = {
+        .path = db_path, .no_fsync = true, .no_thread = true};
     err = kvdb_open(&config, &db);
     if (err == 0) {
         err = install_into(db, reader, least_index, restore, ret_state);

@@ -167,10 +167,12 @@ uint64_t mvcc_image_term(const struct mvcc_image *image);
 void mvcc_image_close(struct mvcc_image *image);
 
 /* Makes a store file at `db_path`, where none may be, from an etcd image;
- * then the caller swaps files. The calling thread waits; streams, bounded
- * memory; what fails leaves no file behind. The image's consistent index
- * must be >= least_index. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE, ERR_EXISTS,
- * ERR_UNSUPPORTED (a user, role ... name over KVDB_KEY_SIZE_MAX). */
+ * then the caller swaps files. Done on the calling thread, streamed, in
+ * bounded memory; the image's file is empty of what was read, so that both
+ * need the room of one; what fails leaves no store behind. The image's
+ * consistent index must be >= least_index. ERR_CORRUPT, ERR_IO, ERR_NO_SPACE,
+ * ERR_EXISTS, ERR_UNSUPPORTED (a user, role ... name over KVDB_KEY_SIZE_MAX).
+ */
 int mvcc_install(const char *image_path, const char *db_path,
                  uint64_t least_index, uint64_t *ret_index, uint64_t *ret_term);
 

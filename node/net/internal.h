@@ -20,13 +20,16 @@ struct loop {
     uv_idle_t idle;       /* active: the next poll does not block */
     struct timer *reaper; /* ends connections that drain too long */
     struct list hooks;
-    struct list conns;   /* all */
-    struct list dirty;   /* want a flush */
-    struct list closed;  /* on_closed to be called, or to be freed */
-    struct list leaving; /* draining or lingering, in order of `leave_ms` */
-    uint8_t *read_buf;   /* one for all connections */
-    struct buf out;      /* likewise */
+    struct list conns;     /* all */
+    struct list dirty;     /* want a flush */
+    struct list closed;    /* on_closed to be called, or to be freed */
+    struct list leaving;   /* draining or lingering, in order of `leave_ms` */
+    uint8_t *read_buf;     /* one for all connections */
+    struct buf out;        /* likewise */
+    struct net_bulk *bulk; /* NULL until there is a job for it */
 };
+
+void net_bulk_free(struct net_bulk *b);
 
 /* open -> draining -> lingering -> closed; closed from each. Lingering: our
  * side is shut, what still comes in is thrown away, so that the kernel does

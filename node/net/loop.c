@@ -85,6 +85,7 @@ void loop_free(struct loop *l)
         return;
     }
     net_conn_free_all(l);
+    net_bulk_free(l->bulk);
     timer_free(l->reaper);
     uv_close((uv_handle_t *)&l->check, NULL);
     uv_close((uv_handle_t *)&l->prepare, NULL);

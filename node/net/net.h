@@ -159,6 +159,11 @@ void net_dial_cancel(struct dial *d);
 void loop_offload(struct loop *l, void (*work)(void *ctx),
                   void (*done)(void *ctx), void *ctx);
 
+/* The same for what moves much and nobody waits for, on threads that give
+ * way to all others. */
+void loop_offload_bulk(struct loop *l, void (*work)(void *ctx),
+                       void (*done)(void *ctx), void *ctx);
+
 struct url {
     bool tls; /* https, unixs */
     bool is_unix;

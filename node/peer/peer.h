@@ -30,8 +30,8 @@ struct peer_request; /* an HTTP request to this member that waits for its
 struct peer_rim {
     /* Takes over the contents. */
     void (*message)(void *ctx, struct raft_message *m);
-    /* A MSG_SNAP whose image (image_bytes long) lies whole and synced in
-     * `path`; the callee owns both and answers once with peer_answer()
+    /* A MSG_SNAP whose image (image_bytes long) lies whole in `path`,
+     * not synced; the callee owns both and answers once with peer_answer()
      * (204 when Raft has taken it). */
     void (*snapshot)(void *ctx, struct raft_message *m, const char *path,
                      uint64_t image_bytes, struct peer_request *rq);

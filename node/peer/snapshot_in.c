@@ -4,7 +4,7 @@
  * the pool's: while a job writes, what comes in is gathered, up to a limit;
  * then reading pauses.
  *
- *   head -> body (open, write, write ...) -> sync -> given to the rim
+ *   head -> body (open, write, write ...) -> hash -> given to the rim
  *
  * A failure, or the end of the connection, removes the file.
  */
@@ -45,7 +45,7 @@ struct peer_snapshot_in {
     char *path;
     int fd; /* -1: not open */
     bool is_last;
-    bool is_synced;
+    bool is_whole;
     int job_errno;
     struct image_hash *hash; /* NULL: the sender has none to hold against */
     uint8_t tail[IMAGE_HASH_SIZE]; /* the last bytes so far: the hash, or not */
@@ -117,8 +117,7 @@ static void write_job(void *ctx)
     }
     s->job_errno = s->fd < 0 ? errno : write_gathered(s);
     if (s->job_errno == 0 && s->is_last) {
-        s->job_errno = fdatasync(s->fd) == 0 ? 0 : errno;
-        s->is_synced = s->job_errno == 0;
+        s->is_whole = true; /* what is made of it will be synced, not it */
     }
     s->writing.size = 0;
 }
@@ -148,7 +147,7 @@ static void on_removed(void *ctx)
 static void dispose(struct peer_snapshot_in *s)
 {
     if (s->fd >= 0) {
-        loop_offload(s->loop, remove_job, on_removed, s);
+        loop_offload_bulk(s->loop, remove_job, on_removed, s);
     } else {
         on_removed(s);
     }
@@ -176,7 +175,7 @@ static void refuse(struct peer_snapshot_in *s, int status, const char *what,
     peer_server_text(s->server, status, text, true);
 }
 
-/* The file is whole and safe: it is the rim's now. */
+/* The file is whole: it is the rim's now. */
 static void give(struct peer_snapshot_in *s)
 {
     struct peer_hub *h = s->hub;
@@ -213,7 +212,7 @@ static void start_job(struct peer_snapshot_in *s)
     s->writing = gathered;
     s->is_last = s->is_ended;
     s->is_job_running = true;
-    loop_offload(s->loop, write_job, on_written, s);
+    loop_offload_bulk(s->loop, write_job, on_written, s);
 }
 
 static void pause_reading(struct peer_snapshot_in *s, bool is_paused)
@@ -241,7 +240,7 @@ static void on_written(void *ctx)
                                        : strerror(s->job_errno));
         return;
     }
-    if (s->is_synced) {
+    if (s->is_whole) {
         give(s);
         return;
     }

@@ -182,7 +182,7 @@ static void on_made(void *ctx);
 static void start_job(struct peer_snapshot_out *s)
 {
     s->is_job_running = true;
-    loop_offload(s->loop, make_slice, on_made, s);
+    loop_offload_bulk(s->loop, make_slice, on_made, s);
 }
 
 static const struct peer_client_events events;

@@ -133,6 +133,8 @@ struct raft_config {
     uint64_t uncommitted_bytes_max; /* 0: no limit; beyond: ERR_DROPPED */
     uint64_t log_bytes_max;         /* 0: no limit; beyond it applied entries
                                        leave memory, oldest first */
+    uint64_t log_bytes_waited_max;  /* the same for those that
+                                       raft_waited_for() names */
     uint64_t seed;                  /* of the election jitter */
 };
 
@@ -270,6 +272,11 @@ void raft_apply_conf_change(struct raft *r, enum raft_conf_change_type type,
 /* The log up to `index`, and at most what is applied, leaves memory: a
  * follower that needs it gets a snapshot. */
 void raft_compact(struct raft *r, uint64_t index);
+
+/* Entries behind this index are still needed by a follower that answers or is
+ * sent an image: without them it would need the next image at once.
+ * UINT64_MAX: by nobody. */
+uint64_t raft_waited_for(const struct raft *r);
 
 /* The leader sends a snapshot with this meta when a follower is behind the
  * log; while there is none (index 0), or it ends before the log in memory

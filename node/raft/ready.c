@@ -167,6 +167,38 @@ void raft_persisted(struct raft *r, uint64_t index, uint64_t term)
     }
 }
 
+/* Whoever answers, or is sent an image, will ask for what comes next. */
+uint64_t raft_waited_for(const struct raft *r)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++) {
+        const struct raft_peer *p = &r->peers[i];
+        if (p->id == r->config.id ||
+            (p->state == RAFT_PROBE && !p->recent_active)) {
+            continue;
+        }
+        uint64_t has = p->state == RAFT_SNAPSHOT ? p->pending_snapshot
+                       : p->state == RAFT_PROBE  ? p->next - 1
+                                                 : p->match;
+        least = has < least ? has : least;
+    }
+    return least;
+}
+
+/* Oldest first, but not beyond `end`, until no more than `bytes_max` stay. */
+static void shrink_log(struct raft_log *l, uint64_t bytes_max, uint64_t end)
+{
+    uint64_t bytes = l->bytes;
+    uint64_t drop = l->base_index;
+    while (bytes > bytes_max && drop < end) {
+        const struct bytes *data = raft_log_at(l, ++drop)->data;
+        bytes -= data ? data->size : 0;
+    }
+    if (drop > l->base_index) {
+        raft_log_compact(l, drop);
+    }
+}
+
 void raft_applied(struct raft *r, uint64_t index)
 {
     struct raft_log *l = &r->log;
@@ -179,18 +211,13 @@ void raft_applied(struct raft *r, uint64_t index)
     if (r->incoming.index && index >= r->incoming.index) {
         r->incoming.index = 0;
     }
-    uint64_t bytes = l->bytes;
-    uint64_t drop = l->base_index;
     if (r->config.log_bytes_max == 0 || r->incoming.index) {
         return;
     }
-    while (bytes > r->config.log_bytes_max && drop < index) {
-        const struct bytes *data = raft_log_at(l, ++drop)->data;
-        bytes -= data ? data->size : 0;
-    }
-    if (drop > l->base_index) {
-        raft_log_compact(l, drop);
-    }
+    uint64_t waited_for = raft_waited_for(r);
+    shrink_log(l, r->config.log_bytes_max,
+               waited_for < index ? waited_for : index);
+    shrink_log(l, r->config.log_bytes_waited_max, index);
 }
 
 void raft_compact(struct raft *r, uint64_t index)

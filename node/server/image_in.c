@@ -178,7 +178,7 @@ void node_image_arrived(void *ctx, struct raft_message *m, const char *path,
         .image_index = m->snapshot->index,
     };
     n->install = in;
-    loop_offload(n->loop, fill, filled, in);
+    loop_offload_bulk(n->loop, fill, filled, in);
 }
 
 /* ---- when Raft has it ---- */

@@ -73,7 +73,7 @@ static void image_ready(void *ctx, struct mvcc_image *image, int err)
     if (!HAS_BUG(IMAGE_OLD_CONF)) {
         meta->conf = *raft_conf(replica_raft(s->node->replica));
     }
-    loop_offload(s->node->loop, measure, measured, s);
+    loop_offload_bulk(s->node->loop, measure, measured, s);
 }
 
 void node_image_send(struct node *n, struct raft_message *m)

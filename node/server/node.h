@@ -14,8 +14,10 @@
 #include "wal/wal.h"
 
 enum {
-    NODE_LOG_BYTES_MAX = 32 << 20, /* raft entries kept in memory beyond
-                                      what followers need */
+    NODE_LOG_BYTES_MAX = 32 << 20,         /* raft entries kept in memory beyond
+                                              what followers need */
+    NODE_LOG_BYTES_WAITED_MAX = 256 << 20, /* with what one needs that is
+                                              catching up */
     NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
                                                wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */

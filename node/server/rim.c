@@ -111,9 +111,9 @@ static uint64_t slowest(struct node *n, uint64_t index)
     return index;
 }
 
-/* Index up to which the log may leave memory. A follower that installs a
- * large image needs what is written meanwhile, or it would need the next
- * image: so the slowest is waited for, within bounds. */
+/* Index up to which the log may leave memory. A follower that is away may be
+ * back soon: the slowest is waited for, within bounds. One that is catching
+ * up is waited for as long as Raft's bound on bytes allows. */
 static uint64_t dispensable(struct node *n, uint64_t index)
 {
     uint64_t keep = n->config->snapshot_catchup_entries;
@@ -121,7 +121,9 @@ static uint64_t dispensable(struct node *n, uint64_t index)
     uint64_t low = index > most ? index - most : 0;
     uint64_t high = index > keep ? index - keep : 0;
     uint64_t needed = slowest(n, high);
-    return needed > low ? needed : low;
+    uint64_t end = needed > low ? needed : low;
+    uint64_t waited_for = raft_waited_for(replica_raft(n->replica));
+    return end < waited_for ? end : waited_for;
 }
 
 /* What followers may still need stays in memory, by count and by bytes; for

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "wal/state.h"
 
 #define SEGMENT_BYTES_DEFAULT 64000000u
@@ -123,17 +123,11 @@ static int start(struct wal *w)
     if (w->config.no_thread) {
         return 0;
     }
-    /* Signals are the loop's: none may run on this thread. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&w->thread, NULL, wal_writer_main, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = thread_start(&w->thread, "wal", wal_writer_main, w);
     if (failed) {
         return wal_fail(ERR_IO, "cannot start the log's thread: %s",
                         strerror(failed));
     }
-    pthread_setname_np(w->thread, "wal");
     w->running = true;
     return 0;
 }

@@ -340,33 +340,44 @@ failover() { # name binary
     members_end
 }
 
-# A follower that lacks a gigabyte: how long until it has it, and what that
-# costs those who write meanwhile.
+# puts_for PORT COMMAND...: sets `puts`, a second, and `took`, in ms, while
+# the command runs.
+puts_for() {
+    local from till t0 t1
+    from=$(revision "127.0.0.1:$1")
+    t0=$(date +%s%N)
+    "${@:2}"
+    till=$(revision "127.0.0.1:$1")
+    t1=$(date +%s%N)
+    took=$(((t1 - t0) / 1000000))
+    puts=$(((till - from) * 1000 / took))
+}
+
+# A follower that lacks a gigabyte: how long until it answers a linearizable
+# read, and what that costs those who write all the while.
 catchup() { # name binary
-    local lead away t0 t1 alone beside i
+    local lead away took puts without writer port
     members "$1" "$2"
     until_leader
     away=$(((lead + 1) % 3))
+    port=${ports[lead]}
     kill -9 "${pids_of[away]}"
-    "$BUILD/bench/load" "127.0.0.1:${ports[lead]}" 10000 100000 0 16
-    alone=$(rate "${ports[lead]}")
-    t0=$(date +%s%N)
+    "$BUILD/bench/load" "127.0.0.1:$port" 10000 100000 0 16
+    "$BUILD/bench/load" "127.0.0.1:$port" 1000000000 256 1000000 64 2>/dev/null &
+    writer=$!
+    pids+=("$writer")
+    puts_for "$port" sleep 5
+    without=$puts
     member "$1" "$2" "$away"
-    beside=$(rate "${ports[lead]}")
-    wait_healthy "127.0.0.1:${ports[away]}"
+    puts_for "$port" wait_healthy "127.0.0.1:${ports[away]}"
+    printf '%-34s %6d ms; puts/s without it %d, meanwhile %d, ' \
+        "$1: 1 GB behind, caught up in" "$took" "$without" "$puts"
+    puts_for "$port" sleep 5
+    printf 'with all three %d\n' "$puts"
+    kill "$writer"
+    wait "$writer" 2>/dev/null || true
     until [ "$(hash_of "$lead")" = "$(hash_of "$away")" ]; do sleep 0.2; done
-    t1=$(date +%s%N)
-    printf '%-34s %6d ms; puts/s before %d, beside it %d\n' \
-        "$1: 1 GB behind, caught up in" $(((t1 - t0) / 1000000)) "$alone" "$beside"
     members_end
-}
-
-rate() { # PORT: small puts a second, over 10000
-    local t0 t1
-    t0=$(date +%s%N)
-    "$BUILD/bench/load" "127.0.0.1:$1" 10000 256 1000000 64
-    t1=$(date +%s%N)
-    echo $((10000 * 1000000000 / (t1 - t0)))
 }
 
 hash_of() { # I

@@ -20,6 +20,7 @@ static void configure(struct sim *s, struct sim_node *n)
         .inflight_max = 1 + (uint32_t)(s->seed % 17),
         .uncommitted_bytes_max = s->seed % 4 ? 0 : 2000,
         .log_bytes_max = s->seed % 5 ? 0 : 1000,
+        .log_bytes_waited_max = s->seed % 10 ? 4000 : 1000,
     };
 }
 

@@ -32,6 +32,12 @@ void loop_offload(struct loop *l, void (*work)(void *ctx),
     *end = t;
 }
 
+void loop_offload_bulk(struct loop *l, void (*work)(void *ctx),
+                       void (*done)(void *ctx), void *ctx)
+{
+    loop_offload(l, work, done, ctx);
+}
+
 static struct sim_task *take_task(struct sim *s, struct sim_task **at)
 {
     struct sim_task *t = *at;

@@ -1,6 +1,8 @@
 /* What goes into an image comes out again, here and with etcd's tool. */
 #include "helper.h"
 
+#include <sys/stat.h>
+
 #include <openssl/sha.h>
 
 static struct buf out = BUF_INIT(1 << 28);
@@ -306,6 +308,63 @@ static void test_hash(void **state)
     content_release(&c);
 }
 
+static uint64_t bytes_in(const char *path)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static bool can_punch_holes(void)
+{
+    int fd = open("hole.db", O_WRONLY | O_CREAT, 0600);
+    int rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+    close(fd);
+    return rc == 0;
+}
+
+static void test_consume(void **state)
+{
+    (void)state;
+    static const struct content_bucket buckets[] = {
+        {"key", 30000, 30, 900}, {"meta", 3, 20, 20}, {"other", 3000, 20, 100}};
+    struct content c = {.buckets = buckets, .bucket_count = 3};
+    const struct image_source source = content_source(&c);
+    write_image(&source, &out);
+    file_write("image.db", out.data, out.size);
+    struct image_reader *r;
+    assert_int_equal(image_reader_open("image.db", &r), 0);
+    image_reader_consume(r, "image.db");
+    uint64_t before = bytes_in("image.db");
+    assert_true(before > 10 << 20);
+    for (int i = 0; i < 3; i++) {
+        check_bucket(r, &c, i);
+    }
+    if (can_punch_holes()) {
+        assert_true(bytes_in("image.db") < before / 10);
+    }
+    image_reader_close(r);
+    content_release(&c);
+}
+
+/* Who may only read the file reads it. */
+static void test_consume_what_is_not_ours(void **state)
+{
+    (void)state;
+    static const struct content_bucket buckets[] = {{"key", 300, 30, 900}};
+    struct content c = {.buckets = buckets, .bucket_count = 1};
+    const struct image_source source = content_source(&c);
+    write_image(&source, &out);
+    file_write("image.db", out.data, out.size);
+    struct image_reader *r;
+    assert_int_equal(image_reader_open("image.db", &r), 0);
+    image_reader_consume(r, "none.db");
+    check_bucket(r, &c, 0);
+    check_bucket(r, &c, 0);
+    image_reader_close(r);
+    content_release(&c);
+}
+
 /* --- an image as a running node makes it, for etcd's own tool --- */
 
 struct node_source {
@@ -463,12 +522,20 @@ static void test_node_image(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_bucket),   cmocka_unit_test(test_small),
-        cmocka_unit_test(test_page_edges),  cmocka_unit_test(test_many),
-        cmocka_unit_test(test_long_keys),   cmocka_unit_test(test_large_values),
-        cmocka_unit_test(test_pull),        cmocka_unit_test(test_sink_fails),
-        cmocka_unit_test(test_source_lies), cmocka_unit_test(test_bad_sources),
-        cmocka_unit_test(test_hash),        cmocka_unit_test(test_node_image),
+        cmocka_unit_test(test_no_bucket),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_page_edges),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_long_keys),
+        cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_pull),
+        cmocka_unit_test(test_sink_fails),
+        cmocka_unit_test(test_source_lies),
+        cmocka_unit_test(test_bad_sources),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_node_image),
+        cmocka_unit_test(test_consume),
+        cmocka_unit_test(test_consume_what_is_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, release_all);
 }

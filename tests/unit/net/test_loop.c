@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -115,12 +117,75 @@ static void offloads(void **state)
     loop_free(f.loop);
 }
 
+static void offloads_bulk(void **state)
+{
+    struct fixture f = {0};
+    assert_int_equal(loop_new(&f.loop), 0);
+    loop_offload_bulk(f.loop, work, worked, &f);
+    loop_run(f.loop);
+    assert_int_equal(f.served, 42);
+    loop_free(f.loop);
+}
+
+static void hold(void *ctx)
+{
+    pthread_mutex_t *gate = ctx;
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+}
+
+static int held_done;
+
+static void count_held(void *ctx)
+{
+    held_done++;
+}
+
+/* A job that takes its time holds up nobody, and none is lost at the end. */
+static void bulk_goes_on_beside_a_long_job(void **state)
+{
+    struct fixture f = {0};
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    assert_int_equal(loop_new(&f.loop), 0);
+    pthread_mutex_lock(&gate);
+    loop_offload_bulk(f.loop, hold, count_held, &gate);
+    loop_offload_bulk(f.loop, work, worked, &f);
+    loop_run(f.loop);
+    assert_int_equal(f.served, 42);
+    assert_int_equal(held_done, 0);
+    pthread_mutex_unlock(&gate);
+    loop_free(f.loop);
+    assert_int_equal(held_done, 1);
+}
+
+static int niceness;
+
+static void see_niceness(void *ctx)
+{
+    niceness = getpriority(PRIO_PROCESS, (id_t)gettid());
+}
+
+static void bulk_gives_way(void **state)
+{
+    struct fixture f = {0};
+    int own = getpriority(PRIO_PROCESS, 0);
+    assert_int_equal(loop_new(&f.loop), 0);
+    loop_offload_bulk(f.loop, see_niceness, worked, &f);
+    loop_run(f.loop);
+    loop_free(f.loop);
+    assert_true(niceness > own || own >= 5);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hooks_see_what_timers_queue),
         cmocka_unit_test(wakes_from_another_thread),
         cmocka_unit_test(offloads),
+        cmocka_unit_test(offloads_bulk),
+        cmocka_unit_test(bulk_goes_on_beside_a_long_job),
+        cmocka_unit_test(bulk_gives_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,10 @@ static void option(struct play *p, const char *name, uint64_t value)
         p->config.message_bytes_max = (uint32_t)value;
     } else if (strcmp(name, "uncommitted_bytes_max") == 0) {
         p->config.uncommitted_bytes_max = value;
+    } else if (strcmp(name, "log_bytes_max") == 0) {
+        p->config.log_bytes_max = value;
+    } else if (strcmp(name, "log_bytes_waited_max") == 0) {
+        p->config.log_bytes_waited_max = value;
     } else {
         fail_msg("unknown option %s", name);
     }
