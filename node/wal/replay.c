@@ -117,22 +117,9 @@ static int read_frame(struct replayer *r, uint64_t at, struct found *f)
     return check_records(r, at, f);
 }
 
-/* A snapshot below what is left of the log has been replaced by a later one
- * (or nothing would have been released); told, it would look like one that
- * jumps away from the entries here. */
-static bool is_outdated(const struct replayer *r,
-                        const struct wal_record *record)
-{
-    return record->type == WAL_SNAPSHOT &&
-           record->index < r->w->writer.segments.items[0].first_index;
-}
-
 static int deliver(const struct replayer *r, const struct wal_record *record)
 {
     const struct wal_replay *to = r->to;
-    if (is_outdated(r, record)) {
-        return 0;
-    }
     switch (record->type) {
     case WAL_ENTRY:
         return to->entry(to->ctx, record->term, record->index,

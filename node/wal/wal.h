@@ -44,11 +44,10 @@ struct wal_identity {
 };
 
 /* Called by wal_open() on the calling thread, in log order. A later entry
- * with a known index (or a lower one) replaces it and all behind it. A
- * snapshot whose index the entries so far do not have, or have with another
- * term, replaces all of them: it came from a leader. Entries below the last
- * snapshot may come first: what was released goes by whole segments. A
- * callback's error ends the replay and is returned. */
+ * with a known index (or a lower one) replaces it and all behind it. What a
+ * snapshot does to the entries before it, its mark says; it may lie below all
+ * of them, and they below the last one: what was released goes by whole
+ * segments. A callback's error ends the replay and is returned. */
 struct wal_replay {
     int (*entry)(void *ctx, uint64_t term, uint64_t index, uint32_t type,
                  struct slice data);

@@ -277,8 +277,8 @@ static void test_installed_snapshot(void **state)
 }
 
 /* A snapshot noted long after its entry, as members keep entries for slow
- * followers: once all below is gone, nobody hears of the older one. */
-static void test_outdated_snapshot(void **state)
+ * followers, is told also when all below it is gone. */
+static void test_snapshot_below_all(void **state)
 {
     (void)state;
     struct fixture *f = fixture_new(4096);
@@ -303,8 +303,44 @@ static void test_outdated_snapshot(void **state)
     assert_null(strstr(text, "e 1 20 0"));
     assert_non_null(strstr(text, "e 1 65 0"));
     assert_non_null(strstr(text, "e 1 70 0"));
-    assert_null(strstr(text, "old"));
+    assert_non_null(strstr(text, "s 20 1 old\n"));
     assert_non_null(strstr(text, "s 80 1 new\n"));
+    wal_close(w);
+    fixture_free(f);
+}
+
+/* Segments are named after what the log had come to. An image that replaces
+ * a longer log leaves its record below that name: without it, what follows
+ * would not fit to what is before. */
+static void test_image_over_a_longer_log(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new(4096);
+    struct wal *w;
+    char data[500];
+    memset(data, 'l', sizeof data);
+    assert_int_equal(wal_create(&f->config, &identity, &w), 0);
+    for (uint64_t i = 1; i <= 40; i++) {
+        wal_entry(w, 1, i, 0, slice_of(data, sizeof data));
+        submit_wait(f, w);
+    }
+    wal_entry(w, 2, 20, 0, slice_of(data, 10));
+    submit_wait(f, w);
+    wal_snapshot(w, 30, 2, slice_str("I"));
+    submit_wait(f, w);
+    wal_entry(w, 2, 31, 0, slice_of(data, 10));
+    wal_snapshot(w, 60, 2, slice_str("F"));
+    submit_wait(f, w);
+    wal_release(w, 60);
+    wait_segments(w, 1);
+    wal_close(w);
+    assert_int_equal(open_noting(f, &got, &w), 0);
+    const char *text = text_of(&got);
+    const char *image = strstr(text, "s 30 2 I\n");
+    const char *entry = strstr(text, "e 2 31 0");
+    assert_non_null(image);
+    assert_non_null(entry);
+    assert_true(image < entry);
     wal_close(w);
     fixture_free(f);
 }
@@ -376,7 +412,8 @@ int main(void)
         cmocka_unit_test_setup(test_many_segments, reset),
         cmocka_unit_test_setup(test_release, reset),
         cmocka_unit_test_setup(test_installed_snapshot, reset),
-        cmocka_unit_test_setup(test_outdated_snapshot, reset),
+        cmocka_unit_test_setup(test_snapshot_below_all, reset),
+        cmocka_unit_test_setup(test_image_over_a_longer_log, reset),
         cmocka_unit_test_setup(test_callback_error, reset),
         cmocka_unit_test_setup(test_run_ahead, reset),
     };
