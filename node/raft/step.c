@@ -64,7 +64,10 @@ static bool ignored_for_lease(const struct raft *r,
 }
 
 /* A member with an older term is told so where it could not find out by
- * itself: with pre-vote and leases its term may never catch up otherwise. */
+ * itself: with pre-vote and leases its term may never catch up otherwise, and
+ * without pre-vote two that campaign side by side, one of them with members
+ * that are gone, never come to the same term (RequestVote, dissertation
+ * figure 3.1: false, and the current term). */
 static void answer_old(struct raft *r, const struct raft_message *m)
 {
     struct raft_message answer = {.to = m->from, .term = r->term};
@@ -74,6 +77,10 @@ static void answer_old(struct raft *r, const struct raft_message *m)
         raft_message_send(r, &answer);
     } else if (m->type == RAFT_MSG_PRE_VOTE) {
         answer.type = RAFT_MSG_PRE_VOTE_RESP;
+        answer.reject = true;
+        raft_message_send(r, &answer);
+    } else if (m->type == RAFT_MSG_VOTE) {
+        answer.type = RAFT_MSG_VOTE_RESP;
         answer.reject = true;
         raft_message_send(r, &answer);
     }

@@ -30,7 +30,7 @@ static uint64_t due(struct sim *s, uint32_t from, uint32_t to)
     return at;
 }
 
-enum { IMAGE_CUT_PERMILLE = 50 };
+enum { IMAGE_CUT_PERMILLE = 50, REDIAL_MS = 100 };
 
 static bool is_rough(const struct sim *s)
 {
@@ -183,9 +183,27 @@ static void deliver(struct sim *s, struct sim_mail *mail)
     free(mail->bytes);
 }
 
+/* A member dials those it knows, again and again; who knows that it is out
+ * says so, also when it has nothing to send. */
+static void redial(struct sim *s, struct sim_member *from)
+{
+    for (uint32_t i = 0; i < SIM_MEMBERS_MAX && from->alive; i++) {
+        struct sim_member *to = &s->members[i];
+        if (to->alive && to->frozen_until <= s->now &&
+            sim_net_is_up(s, from->place, to->place) &&
+            members_find(&from->node.members, to->id) &&
+            members_is_removed(&to->node.members, from->id)) {
+            node_removed_soon(&from->node);
+        }
+    }
+}
+
 /* What is due is taken out first: a delivery may send. */
 void sim_net_step(struct sim *s)
 {
+    for (uint32_t i = 0; s->now % REDIAL_MS == 0 && i < SIM_MEMBERS_MAX; i++) {
+        redial(s, &s->members[i]);
+    }
     uint32_t kept = 0, arrived_count = 0, count = s->mail_count;
     struct sim_mail *arrived = mem_alloc((count + 1) * sizeof *arrived);
     for (uint32_t i = 0; i < count; i++) {
