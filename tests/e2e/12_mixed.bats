@@ -114,11 +114,12 @@ leases_work() { # granted, kept and looked at through every member
 }
 
 @test "an etcd joins a cofre as learner, catches up, votes and leads" {
-    start_cluster 1
+    start_cluster 1 --snapshot-catchup-entries 10
     fill /a/
     member_add 2 --learner
     echo "$ETCD" >"$DIR/2.as"
     learns_and_votes 2
+    has "$(cat "$DIR/2.log")" "applied snapshot"
     fill /b/
     versions_agree
     hashes_agree
