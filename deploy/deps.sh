@@ -129,7 +129,7 @@ build_mhd() { # folder for the results
         # shellcheck disable=SC2086,SC2116
         ./configure --quiet --disable-https --disable-shared --enable-static \
             --disable-doc --disable-examples --disable-curl --disable-dauth \
-            --disable-bauth --disable-postprocessor --disable-httpupgrade \
+            --disable-bauth --disable-postprocessor \
             --disable-dependency-tracking --prefix=/usr \
             CFLAGS="$(echo $LIB_CFLAGS)"
         make -s -C src/microhttpd libmicrohttpd.la

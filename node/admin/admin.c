@@ -18,7 +18,11 @@ static void begin(struct admin_request *rq)
     rq->access = admin_access_judge(rq);
     if (rq->access == ADMIN_ACCESS_OK &&
         admin_exchange_is_wanted(rq->door, rq->path)) {
-        admin_exchange_begin(rq);
+        admin_exchange_modernize(rq);
+        rq->is_websocket = admin_websocket_is_wanted(rq);
+        if (!rq->is_websocket) {
+            admin_exchange_begin(rq);
+        }
     }
 }
 
@@ -69,6 +73,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn,
     if (rq->access != ADMIN_ACCESS_OK) {
         return admin_access_answer(rq);
     }
+    if (rq->is_websocket) {
+        return admin_websocket_answer(rq);
+    }
     return rq->asked ? admin_respond(rq) : ask(rq);
 }
 
@@ -79,9 +86,10 @@ void admin_request_free(struct admin_request *rq)
         list_remove(&x->link);
         buf_release(&x->upload);
         buf_release(&x->out);
-        arena_release(&x->arena);
+        admin_headers_release(&x->headers);
         free(x);
     }
+    admin_websocket_free(rq->websocket);
     free(rq->path);
     free(rq->method);
     free(rq->location);
@@ -108,7 +116,7 @@ static int open_door(struct admin *a, struct admin_door *door)
     door->admin = a;
     door->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC,
+            MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ITC,
         0, NULL, NULL, on_request, door, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_END);
@@ -124,6 +132,7 @@ static void close_doors(struct admin *a)
         MHD_stop_daemon(a->metrics.daemon);
     }
     mailbox_release(&a->inbox);
+    mailbox_release(&a->upgraded);
     pthread_mutex_destroy(&a->mutex);
     free(a);
 }
@@ -136,8 +145,10 @@ int admin_new(const struct admin_config *config, struct admin **ret_admin)
     a->metrics.metrics_only = true;
     list_init(&a->waiting);
     list_init(&a->exchanges);
+    list_init(&a->websockets);
     pthread_mutex_init(&a->mutex, NULL);
     mailbox_init(&a->inbox, a->rim.wake, a->rim.ctx);
+    mailbox_init(&a->upgraded, a->rim.wake, a->rim.ctx);
     int err = open_door(a, &a->client);
     if (err == 0 && config->has_metrics_port) {
         err = open_door(a, &a->metrics);
@@ -168,6 +179,7 @@ void admin_free(struct admin *a)
                      slice_str(no_answer));
     }
     admin_exchange_stop_all(a);
+    admin_websocket_stop_all(a);
     MHD_stop_daemon(a->client.daemon);
     a->client.daemon = NULL;
     if (a->metrics.daemon) {
@@ -222,6 +234,7 @@ void admin_poll(struct admin *a)
         poll_one(a, container_of(l, struct admin_request, letter));
         l = next;
     }
+    admin_websocket_poll(a);
 }
 
 bool admin_is_busy(const struct admin *a)

@@ -45,6 +45,7 @@ struct admin_rim {
 
 struct admin_config {
     struct admin_rim rim;
+    struct loop *loop;       /* needed with a gateway */
     struct gateway *gateway; /* outlives the admin; NULL: no /v3/ */
     /* Comma-separated, "*": all; borrowed for the admin's life. `cors` NULL:
      * no headers of that kind. */

@@ -50,23 +50,6 @@ static void post(struct admin_request *rq)
 
 /* ---- HTTP thread ---- */
 
-static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind,
-                                 const char *key, const char *value)
-{
-    struct admin_exchange *x = cls;
-    size_t n = 0;
-    while (x->headers[n]) {
-        n += 2;
-    }
-    value = value ? value : "";
-    if (n < 2 * ADMIN_HEADERS_MAX &&
-        x->arena.used + strlen(key) + strlen(value) < ADMIN_HEADER_BYTES_MAX) {
-        x->headers[n] = arena_strdup(&x->arena, key);
-        x->headers[n + 1] = arena_strdup(&x->arena, value);
-    }
-    return MHD_YES;
-}
-
 void admin_exchange_begin(struct admin_request *rq)
 {
     struct admin_exchange *x = mem_zalloc(sizeof *x);
@@ -74,12 +57,16 @@ void admin_exchange_begin(struct admin_request *rq)
     x->owner = rq;
     buf_init(&x->upload, ADMIN_UPLOAD_BYTES_MAX);
     buf_init(&x->out, INT32_MAX);
-    arena_init(&x->arena);
+    admin_headers_init(&x->headers);
     list_init(&x->link);
-    MHD_get_connection_values(rq->conn, MHD_HEADER_KIND, on_header, x);
+    admin_headers_read(&x->headers, rq->conn);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(rq->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     x->fd = info ? info->connect_fd : -1;
+}
+
+void admin_exchange_modernize(struct admin_request *rq)
+{
     size_t old = sizeof old_prefix - 1;
     if (strncmp(rq->path, old_prefix, old) == 0) {
         char *path = mem_printf("%s%s", prefix, rq->path + old);
@@ -200,7 +187,7 @@ static void on_head(void *ctx, int status, const char *const *headers,
     struct admin_exchange *x = rq->exchange;
     pthread_mutex_lock(&rq->admin->mutex);
     for (size_t i = 0; i < 2 * ADMIN_ANSWER_HEADERS_MAX && headers[i]; i++) {
-        x->answer_headers[i] = arena_strdup(&x->arena, headers[i]);
+        x->answer_headers[i] = arena_strdup(&x->headers.arena, headers[i]);
     }
     rq->status = status;
     x->is_stream = is_stream;
@@ -255,7 +242,7 @@ static void hand_over(struct admin_request *rq, struct slice upload,
         x->is_begun = true;
         list_append(&rq->admin->exchanges, &x->link);
         x->call = gateway_start(rq->admin->config.gateway, rq->method, rq->path,
-                                x->headers, &handler, rq);
+                                x->headers.list, &handler, rq);
     }
     if (x->call && upload.size) {
         gateway_body(x->call, upload);

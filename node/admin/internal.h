@@ -41,15 +41,29 @@ struct admin {
     struct admin_rim rim;
     struct admin_door client;
     struct admin_door metrics;
-    struct mailbox inbox;  /* HTTP threads -> loop */
-    struct list waiting;   /* on the loop, not answered yet */
-    struct list exchanges; /* the gateway's, on the loop */
+    struct mailbox inbox;    /* HTTP threads -> loop */
+    struct list waiting;     /* on the loop, not answered yet */
+    struct list exchanges;   /* the gateway's, on the loop */
+    struct mailbox upgraded; /* HTTP thread -> loop: websockets */
+    struct list websockets;  /* on the loop */
     struct admin_stats stats;
     uint64_t hangup_poll_ms;
     pthread_mutex_t mutex; /* guards `stopping` and what of an exchange
                               both threads touch */
     bool stopping;
 };
+
+/* headers.c: as many as fit. */
+struct admin_headers {
+    const char *list[2 * ADMIN_HEADERS_MAX + 1]; /* name, value ..., NULL */
+    size_t count;
+    struct arena arena;
+};
+void admin_headers_init(struct admin_headers *h);
+void admin_headers_release(struct admin_headers *h);
+void admin_headers_add(struct admin_headers *h, const char *name,
+                       const char *value);
+void admin_headers_read(struct admin_headers *h, struct MHD_Connection *conn);
 
 /* A request for the gateway: both sides work on it at the same time. Freed
  * by the loop, after the HTTP thread has posted that it is completed. */
@@ -67,8 +81,7 @@ struct admin_exchange {
     struct buf out;
 
     /* Written before the letter is posted first: */
-    const char *headers[2 * ADMIN_HEADERS_MAX + 1];
-    struct arena arena;
+    struct admin_headers headers;
     int fd;
 
     /* The loop's: */
@@ -99,6 +112,8 @@ struct admin_request {
     const char *excludes[ADMIN_EXCLUDES_MAX]; /* the connection's memory */
     uint32_t exclude_count;
     struct admin_exchange *exchange; /* NULL: not the gateway's */
+    bool is_websocket;
+    struct admin_websocket *websocket; /* until the loop has it */
 
     struct list link;
     int status;
@@ -132,6 +147,8 @@ enum MHD_Result admin_access_answer(struct admin_request *rq);
 /* exchange.c: requests under /v3/ */
 bool admin_exchange_is_wanted(const struct admin_door *door, const char *path);
 /* HTTP thread */
+/* A path under /v3beta/ becomes that under /v3/. */
+void admin_exchange_modernize(struct admin_request *rq);
 void admin_exchange_begin(struct admin_request *rq);
 enum MHD_Result admin_exchange_request(struct admin_request *rq,
                                        const char *body, size_t *body_size);
@@ -140,5 +157,13 @@ void admin_exchange_completed(struct admin_request *rq);
 void admin_exchange_poll(struct admin_request *rq);
 void admin_exchange_find_hangups(struct admin *a);
 void admin_exchange_stop_all(struct admin *a);
+
+/* websocket.c: the same paths, asked for an upgrade. HTTP thread: */
+bool admin_websocket_is_wanted(const struct admin_request *rq);
+enum MHD_Result admin_websocket_answer(struct admin_request *rq);
+void admin_websocket_free(struct admin_websocket *ws); /* NULL is fine */
+/* Loop thread */
+void admin_websocket_poll(struct admin *a);
+void admin_websocket_stop_all(struct admin *a);
 
 #endif

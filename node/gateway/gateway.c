@@ -187,6 +187,18 @@ void gateway_body_end(struct gateway_call *c)
     }
 }
 
+/* A watch whose body is no JSON hangs, as it does over HTTP. */
+bool gateway_wants_body(const struct gateway_call *c)
+{
+    return c->is_body_bad ? strcmp(c->route->path, "/v3/watch") == 0
+                          : !c->early;
+}
+
+bool gateway_takes_many(const struct gateway_call *c)
+{
+    return c->route && c->route->kind == GRPC_BIDI_STREAM;
+}
+
 /* What is wrong with the head is told when the body is in. */
 static void judge_head(struct gateway_call *c, const char *method)
 {

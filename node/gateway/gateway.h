@@ -46,6 +46,10 @@ struct gateway_call *gateway_start(struct gateway *g, const char *method,
 /* More of the request's body; its end. Either may bring the answer. */
 void gateway_body(struct gateway_call *c, struct slice data);
 void gateway_body_end(struct gateway_call *c);
+/* False: the answer does not depend on more of the body; end it. */
+bool gateway_wants_body(const struct gateway_call *c);
+/* Whether a body is many messages, or one. */
+bool gateway_takes_many(const struct gateway_call *c);
 /* The reader of the answer is behind: little more comes until it is not. */
 void gateway_pause(struct gateway_call *c, bool paused);
 /* The client is gone; no more events. */

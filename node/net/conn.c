@@ -346,6 +346,14 @@ struct conn *net_conn_new(struct loop *l, int fd)
     return c;
 }
 
+struct conn *conn_adopt(struct loop *l, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0
+               ? net_conn_new(l, fd)
+               : NULL;
+}
+
 void conn_set_handler(struct conn *c, const struct conn_handler *h, void *ctx)
 {
     if (c->handler && c->handler->on_readable && c->fd >= 0) {

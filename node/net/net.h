@@ -114,6 +114,9 @@ size_t conn_backlog(const struct conn *c);
 const char *conn_remote(const struct conn *c);
 const char *conn_local(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
+/* A connected socket becomes a connection; the descriptor is the connection's
+ * then. NULL: no descriptors left. */
+struct conn *conn_adopt(struct loop *l, int fd);
 /* Gives the descriptor away (to libmicrohttpd): the conn is freed without
  * on_closed. Only before any on_data. */
 int conn_detach_fd(struct conn *c);

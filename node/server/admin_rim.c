@@ -100,6 +100,7 @@ int node_admin_start(struct node *n)
         n->gateway = gateway_new(&gc);
     }
     struct admin_config ac = {
+        .loop = n->loop,
         .rim =
             {
                 .wake = wake,
