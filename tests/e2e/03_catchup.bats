@@ -5,6 +5,7 @@ load helper
 teardown() {
     show_logs
     cluster_stop
+    [ -z "${ROOM:-}" ] || umount "$ROOM"
 }
 
 fill() { # prefix count size: in transactions, so that it is quick
@@ -112,6 +113,47 @@ anonymous_kb() { # member
 
 store_bytes() { # member
     stat -c %s "$DIR/$1.data/member/store.mdb"
+}
+
+# Milliseconds of day at which a member began to send an image.
+sendings() { # member
+    grep 'sending database snapshot' "$DIR/$1.log" |
+        sed 's/.*"ts":"[^T]*T\(..\):\(..\):\(..\)\.\(...\).*/\1 \2 \3 \4/' |
+        awk '{ print (($1 * 60 + $2) * 60 + $3) * 1000 + $4 }'
+}
+
+sent_at_least() { # member count
+    [ "$(sendings "$1" | wc -l)" -ge "$2" ]
+}
+
+@test "a full disk refuses the image, is not flooded, and recovers" {
+    local member lead room at
+    [ "$(id -u)" = 0 ] || skip "mounting takes root"
+    cluster_init 3 --snapshot-count=100 --snapshot-catchup-entries=10
+    room=$DIR/room
+    mkdir "$room"
+    mount -t tmpfs -o size=8m tmpfs "$room" || skip "no tmpfs here"
+    for member in 1 2; do node_start "$member"; done
+    ROOM=$room
+    node_start 3 --wal-dir "$DIR/3.wal" --data-dir "$room/data"
+    for member in 1 2 3; do wait_for 15 node_healthy "$member"; done
+    [ "$(leader)" != 3 ] || ctl move-leader "$(ctl_on 1 endpoint status \
+        -w json | jq -r '.[0].Status.header.member_id' | xargs printf %x)"
+    lead=$(leader)
+    node_kill 3
+    fill /missed/ 2000 10000
+    for at in $(seq 150); do ctl put /last "$at" >/dev/null; done
+    node_start 3 --wal-dir "$DIR/3.wal" --data-dir "$room/data"
+    wait_for 30 sent_at_least "$lead" 5
+    has "$(cat "$DIR/3.log")" "No space left on device"
+    # It lives with what it had, and the pauses grow: 100, 200, 400, 800 ms.
+    node_alive 3
+    mapfile -t at < <(sendings "$lead")
+    [ $((at[4] - at[3])) -ge 800 ]
+    mount -o remount,size=200m "$room"
+    wait_for 60 node_healthy 3
+    is 150 "$(ctl_on 3 get /last --print-value-only)"
+    wait_for 15 same_hash "$lead" 3
 }
 
 @test "a member that is 1 GB behind catches up under writes, in bounded memory" {
