@@ -328,18 +328,11 @@ void kvdb_defragment_stop(struct kvdb *db)
 }
 
 /* ---- the old files ---- */
-static int note_reader(const char *line, void *ctx)
-{
-    *(bool *)ctx = line[0] != '(';
-    return 0;
-}
-
 void kvdb_reap(struct kvdb *db)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < db->retired_count; i++) {
-        bool read = true;
-        if (mdb_reader_list(db->retired[i], note_reader, &read) < 0 || read) {
+        if (kvdb_is_read(db->retired[i])) {
             db->retired[kept++] = db->retired[i];
         } else {
             mdb_env_close(db->retired[i]);

@@ -60,8 +60,13 @@ struct kvdb_config {
 int kvdb_open(const struct kvdb_config *config, struct kvdb **ret_db);
 const char *kvdb_error_text(void);
 /* Waits for the running step; jobs that are not finished are done with
- * ERR_CANCELED. Transactions of others must have ended. NULL is fine. */
+ * ERR_CANCELED. Transactions of others go on: their file stays as it is,
+ * also when another takes its place. NULL is fine. */
 void kvdb_close(struct kvdb *db);
+/* Any thread, after the end of a transaction that may have outlived its
+ * store: closes what nobody reads any more. Returns how many files are still
+ * read. */
+uint32_t kvdb_sweep(void);
 
 /* ---- loop thread: staging rows of the small tables ----
  * Keys are 1 to KVDB_KEY_SIZE_MAX bytes; more is the caller's bug. */

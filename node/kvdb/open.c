@@ -229,10 +229,10 @@ void kvdb_close_files(struct kvdb *db)
         mdb_txn_abort(db->reader);
     }
     for (uint32_t i = 0; i < db->retired_count; i++) {
-        mdb_env_close(db->retired[i]);
+        kvdb_close_env(db->retired[i], db->path);
     }
     if (db->env) {
-        mdb_env_close(db->env);
+        kvdb_close_env(db->env, db->path);
     }
     if (db->lock_fd >= 0) {
         close(db->lock_fd);

@@ -78,6 +78,11 @@ void kvdb_defrag_forget(const char *path);
 void kvdb_reap(struct kvdb *db);
 void kvdb_reap_soon(struct kvdb *db);
 
+/* left.c: whether a transaction of anybody is open on it. */
+bool kvdb_is_read(MDB_env *env);
+/* At once, or when nobody reads in it any more: kvdb_sweep() finds out. */
+void kvdb_close_env(MDB_env *env, const char *path);
+
 /* Store thread: nothing is written any more. */
 void kvdb_store_fail(struct kvdb *db, int err, const char *what,
                      const char *why);

@@ -202,6 +202,7 @@ void mvcc_image_close(struct mvcc_image *image)
     close_cursor(image);
     if (image->txn) {
         mdb_txn_abort(image->txn);
+        kvdb_sweep();
     }
     free(image);
 }

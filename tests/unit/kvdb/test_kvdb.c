@@ -283,13 +283,68 @@ static void test_cut_file(void **state)
     assert_int_equal(err, ERR_CORRUPT);
 }
 
+static void expect_row(MDB_txn *txn, MDB_dbi dbi, const char *key,
+                       const char *value)
+{
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key};
+    MDB_val v;
+    assert_int_equal(mdb_get(txn, dbi, &k, &v), 0);
+    assert_true(slice_eq_str(slice_of(v.mv_data, v.mv_size), value));
+}
+
+static void put_committed(struct kvdb *db, const char *key, const char *value)
+{
+    kvdb_stage_put(db, KVDB_META, slice_str(key), slice_str(value));
+    commit_staged(db);
+}
+
+/* Who still reads in a store that was closed and replaced reads what was. */
+static void test_read_beyond_the_end(void **state)
+{
+    struct fatal f = {0};
+    struct kvdb *db = open_new(&f);
+    put_committed(db, "a", "old");
+    MDB_txn *old[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mdb_txn_begin(mdb_txn_env(kvdb_reader(db)), NULL,
+                                       MDB_RDONLY, &old[i]),
+                         0);
+    }
+    MDB_dbi dbi = kvdb_dbi(db, KVDB_META);
+    kvdb_close(db);
+    assert_int_equal(kvdb_sweep(), 1);
+    unlink(PATH); /* another file takes the name */
+    db = open_with(&f);
+    for (int i = 0; i < 20; i++) { /* pages are used again */
+        put_committed(db, "a", i % 2 ? "one" : "two");
+        expect_row(old[1], dbi, "a", "old");
+    }
+    assert_true(has(db, KVDB_META, "a", "one"));
+    mdb_txn_abort(old[0]);
+    assert_int_equal(kvdb_sweep(), 1);
+    expect_row(old[1], dbi, "a", "old");
+    mdb_txn_abort(old[1]);
+    assert_int_equal(kvdb_sweep(), 0);
+    put_committed(db, "a", "still");
+    kvdb_close(db);
+    assert_int_equal(kvdb_sweep(), 0);
+    db = open_with(&f);
+    assert_true(has(db, KVDB_META, "a", "still"));
+    kvdb_close(db);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_staged_rows),   cmocka_unit_test(test_each),
-        cmocka_unit_test(test_steps),         cmocka_unit_test(test_failed_job),
-        cmocka_unit_test(test_close_cancels), cmocka_unit_test(test_busy),
-        cmocka_unit_test(test_not_ours),      cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_staged_rows),
+        cmocka_unit_test(test_each),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_failed_job),
+        cmocka_unit_test(test_close_cancels),
+        cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_not_ours),
+        cmocka_unit_test(test_cut_file),
+        cmocka_unit_test(test_read_beyond_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
