@@ -155,7 +155,7 @@ endef
 $(foreach f,rel san bug,$(eval $(call simulators,$(f))))
 sim: $(BUILD)/sim.rel $(BUILD)/sim.san $(BUILD)/raftsim.san
 	@deploy/sim.sh runs $(BUILD) $(RUNS) $(SEED) $(JOBS) $(RAFT_RUNS)
-sim-bugs: $(BUILD)/sim.bug $(BUILD)/raftsim.bug
+sim-bugs: $(BUILD)/sim.bug
 	@deploy/sim.sh bugs $(BUILD) $(JOBS)
 
 up: all
