@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the API promises: build/conformance/* against cofre, and against an
 # etcd where there is one, so that the tests are right.
-#   tests/conformance/conformance.sh
+#   tests/conformance/conformance.sh [FILE...]    FILE: only these of rows/own
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,14 +11,16 @@ BUILD=${BUILD:-$top/build}
 . "$top/tests/servers.bash"
 
 passed=0 failed=0
-# run PROGRAM ARG...: its last line is "N passed, M failed".
+# run PROGRAM ARG...: its last line is "N passed, M failed". lane: the name of
+# its files, where several run at once.
+lane=
 run() {
-    foreground "$BUILD/conformance/$1" "${@:2}" >"$work/out" \
-        2>"$work/err" || true
-    cat "$work/out"
+    local out=$work/out$lane err=$work/err$lane
+    foreground "$BUILD/conformance/$1" "${@:2}" >"$out" 2>"$err" || true
+    cat "$out"
     # bash's own word on a server that a row has killed
-    grep -v ': line [0-9]*: .* Killed ' "$work/err" || true
-    if [[ $(tail -n 1 "$work/out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+    grep -v ': line [0-9]*: .* Killed ' "$err" || true
+    if [[ $(tail -n 1 "$out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
     then
         passed=$((passed + BASH_REMATCH[1]))
         failed=$((failed + BASH_REMATCH[2]))
@@ -43,13 +45,59 @@ on() {
     stop_servers
 }
 
+# own KIND BINARY FILE...: rows that want servers of their own: fresh ones for
+# each file, started as its line "servers N FLAG..." says. They wait most of
+# the time, so that etcd's and ours run at once.
+own() {
+    local file n more
+    lane=.$1 passed=0 failed=0
+    trap 'stop_servers; exit 1' TERM
+    for file in "${@:3}"; do
+        read -r n more < <(sed -n 's/^servers //p' "$file")
+        # shellcheck disable=SC2086 # a list of words
+        start "$1" "$2" "$n" $more
+        echo "-- $1, ${file##*/}"
+        PIDS="${started[*]}" SPARE_CLIENT=http://127.0.0.1:$(free_port) \
+            SPARE_PEER=http://127.0.0.1:$(free_port) \
+            run table "$1" "$urls" "$file"
+        stop_servers
+    done
+    echo "$1: $passed passed, $failed failed"
+}
+
+lanes=()
+begin_own() {
+    own "$@" >"$work/own.$1" 2>&1 &
+    lanes+=($!)
+}
+# ... and what they have counted.
+end_own() {
+    local pid file
+    for pid in "${lanes[@]}"; do wait "$pid" || true; done
+    lanes=()
+    for file in "$work"/own.*; do
+        sed '$d' "$file"
+        if [[ $(tail -n 1 "$file") =~ \ ([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+        then
+            passed=$((passed + BASH_REMATCH[1]))
+            failed=$((failed + BASH_REMATCH[2]))
+        else
+            failed=$((failed + 1))
+        fi
+    done
+}
+trap 'kill "${lanes[@]}" 2>/dev/null; wait; cleanup' EXIT
+
 flags=(--watch-progress-notify-interval 200ms)
-run table --coverage "$top/README.md" "$here"/rows/*.rows
-if [ -n "$ETCD" ]; then
-    on etcd "$ETCD"
-else
-    echo "conformance: no etcd here: cofre alone"
+if [ $# = 0 ]; then
+    run table --coverage "$top/README.md" "$here"/rows/*.rows
+    [ -z "$ETCD" ] || on etcd "$ETCD"
+    on cofre "$BUILD/cofre"
+    set -- "$here"/rows/own/*.rows
 fi
-on cofre "$BUILD/cofre"
+[ -z "$ETCD" ] || begin_own etcd "$ETCD" "$@"
+begin_own cofre "$BUILD/cofre" "$@"
+end_own
+[ -n "$ETCD" ] || echo "conformance: no etcd here: cofre alone"
 echo "conformance: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -34,6 +34,7 @@ enum {
     SHRINKING_PATIENCE_MS = 1500,
     LEVEL_REVISIONS = 16,
     MEMBERS_MAX = 3,
+    GUEST = MEMBERS_MAX, /* a member that was added, of no role */
     STREAMS_MAX = 6,
     WATCHERS_MAX = 64, /* of a stream, over its life */
     DRAWN_MAX = 64,    /* leases whose id the server chose, in a run */
@@ -147,7 +148,7 @@ struct waiting {
 struct side {
     const char *name;
     struct loop *loop;
-    struct member members[MEMBERS_MAX];
+    struct member members[MEMBERS_MAX + 1];
     int member_count;
     int roles[MEMBERS_MAX]; /* role -> member */
     uint64_t cluster_id;
@@ -166,6 +167,7 @@ struct side {
     const char *spoil;    /* the self-test: its answers get a word more */
     uint64_t patience_ms; /* then an answer on a stream is called missing */
     bool is_lost;         /* a server does not answer */
+    bool is_apart;        /* one was ended or frozen: nobody is met */
 };
 
 void side_open(struct side *s, const char *name, const char *urls);
