@@ -11,16 +11,14 @@ BUILD=${BUILD:-$top/build}
 . "$top/tests/servers.bash"
 
 passed=0 failed=0
-# run PROGRAM ARG...: its last line is "N passed, M failed". lane: the name of
-# its files, where several run at once.
-lane=
+# run PROGRAM ARG...: its last line is "N passed, M failed".
 run() {
-    local out=$work/out$lane err=$work/err$lane
-    foreground "$BUILD/conformance/$1" "${@:2}" >"$out" 2>"$err" || true
-    cat "$out"
+    foreground "$BUILD/conformance/$1" "${@:2}" >"$work/out" \
+        2>"$work/err" || true
+    cat "$work/out"
     # bash's own word on a server that a row has killed
-    grep -v ': line [0-9]*: .* Killed ' "$err" || true
-    if [[ $(tail -n 1 "$out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+    grep -v ': line [0-9]*: .* Killed ' "$work/err" || true
+    if [[ $(tail -n 1 "$work/out") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
     then
         passed=$((passed + BASH_REMATCH[1]))
         failed=$((failed + BASH_REMATCH[2]))
@@ -46,11 +44,10 @@ on() {
 }
 
 # own KIND BINARY FILE...: rows that want servers of their own: fresh ones for
-# each file, started as its line "servers N FLAG..." says. They wait most of
-# the time, so that etcd's and ours run at once.
+# each file, started as its line "servers N FLAG..." says.
 own() {
     local file n more
-    lane=.$1 passed=0 failed=0
+    passed=0 failed=0
     trap 'stop_servers; exit 1' TERM
     for file in "${@:3}"; do
         read -r n more < <(sed -n 's/^servers //p' "$file")
@@ -62,22 +59,31 @@ own() {
             run table "$1" "$urls" "$file"
         stop_servers
     done
-    echo "$1: $passed passed, $failed failed"
+    echo "$passed passed, $failed failed"
 }
 
+# They wait most of the time, so that some run at once: lanes.
 lanes=()
-begin_own() {
-    own "$@" >"$work/own.$1" 2>&1 &
+lane() { # FUNCTION ARG...: its last line is "N passed, M failed"
+    local folder=$work/lane${#lanes[@]}
+    mkdir "$folder"
+    (work=$folder && "$@") >"$folder.out" 2>&1 &
     lanes+=($!)
 }
-# ... and what they have counted.
-end_own() {
+begin_own() { # KIND BINARY FILE...
+    local i first=() second=()
+    for ((i = 3; i <= $#; i += 2)); do first+=("${!i}"); done
+    for ((i = 4; i <= $#; i += 2)); do second+=("${!i}"); done
+    lane own "$1" "$2" "${first[@]}"
+    [ ${#second[@]} = 0 ] || lane own "$1" "$2" "${second[@]}"
+}
+end_lanes() {
     local pid file
     for pid in "${lanes[@]}"; do wait "$pid" || true; done
     lanes=()
-    for file in "$work"/own.*; do
+    for file in "$work"/lane*.out; do
         sed '$d' "$file"
-        if [[ $(tail -n 1 "$file") =~ \ ([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
+        if [[ $(tail -n 1 "$file") =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]
         then
             passed=$((passed + BASH_REMATCH[1]))
             failed=$((failed + BASH_REMATCH[2]))
@@ -86,7 +92,7 @@ end_own() {
         fi
     done
 }
-trap 'kill "${lanes[@]}" 2>/dev/null; wait; cleanup' EXIT
+trap 'kill "${lanes[@]}" 2>/dev/null || true; wait || true; cleanup' EXIT
 
 flags=(--watch-progress-notify-interval 200ms)
 if [ $# = 0 ]; then
@@ -97,7 +103,7 @@ if [ $# = 0 ]; then
 fi
 [ -z "$ETCD" ] || begin_own etcd "$ETCD" "$@"
 begin_own cofre "$BUILD/cofre" "$@"
-end_own
+end_lanes
 [ -n "$ETCD" ] || echo "conformance: no etcd here: cofre alone"
 echo "conformance: $passed passed, $failed failed"
 [ $failed = 0 ]

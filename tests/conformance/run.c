@@ -452,6 +452,12 @@ static void do_settle(struct running *r)
     }
 }
 
+static void do_pause(struct running *r, bool paused)
+{
+    grpc_channel_pause(r->side->members[r->member].channel, paused);
+    r->side->is_apart = paused;
+}
+
 static void do_mark(struct running *r)
 {
     side_barrier(r->side, r->member);
@@ -478,7 +484,7 @@ static void do_step(struct running *r, const struct row_step *step)
     } else if (strcmp(verb, "many") == 0) {
         do_many(r, step->text);
     } else if (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0) {
-        grpc_channel_pause(r->side->members[r->member].channel, *verb == 'p');
+        do_pause(r, *verb == 'p');
     } else if (strcmp(verb, "open") == 0) {
         do_open(r, step->text);
     } else if (strcmp(verb, "wire") == 0) {
