@@ -77,6 +77,17 @@ begin_own() { # KIND BINARY FILE...
     lane own "$1" "$2" "${first[@]}"
     [ ${#second[@]} = 0 ] || lane own "$1" "$2" "${second[@]}"
 }
+# The table through cofre's gRPC proxies, one before each member.
+proxied() { # N
+    trap 'stop_servers; exit 1' TERM
+    passed=0 failed=0
+    start cofre "$BUILD/cofre" "$1" "${flags[@]}"
+    front "$urls"
+    echo "-- cofre behind its proxy, $1 of each"
+    run table proxy "$fronts" "$here"/rows/*.rows
+    stop_servers
+    echo "$passed passed, $failed failed"
+}
 end_lanes() {
     local pid file
     for pid in "${lanes[@]}"; do wait "$pid" || true; done
@@ -99,6 +110,8 @@ if [ $# = 0 ]; then
     run table --coverage "$top/README.md" "$here"/rows/*.rows
     [ -z "$ETCD" ] || on etcd "$ETCD"
     on cofre "$BUILD/cofre"
+    lane proxied 1
+    lane proxied 3
     set -- "$here"/rows/own/*.rows
 fi
 [ -z "$ETCD" ] || begin_own etcd "$ETCD" "$@"

@@ -541,7 +541,8 @@ static void run_all(struct running *r, bool with_auth, struct count *count)
     for (int i = 0; i < method_count; i++) {
         r->every = &methods[i];
         if ((r->row->every & methods[i].kind) &&
-            (with_auth || !method_is_auth(&methods[i]))) {
+            (with_auth || !method_is_auth(&methods[i])) &&
+            !proxy_exempt_path(methods[i].path)) {
             run_steps(r, count);
         }
     }

@@ -214,6 +214,18 @@ void rules_apply(struct side *s, const struct step *step, ProtobufCMessage *m);
  * NULL: they are compared. */
 const char *rules_exempt(const struct step *step);
 
+/* ---- proxy.c: a cofre that is asked through its gRPC proxy ---- */
+/* From here on; `count`: of them, each in front of a member of its own. */
+void proxy_begin(int count);
+/* Why calls of this RPC, a step, or a row of this rule are not compared;
+ * NULL: they are. */
+const char *proxy_exempt_path(const char *path);
+const char *proxy_exempt_step(const struct step *step);
+const char *proxy_exempt_row(const char *rule);
+/* Levels what a proxy says by itself in an answer to `step` (NULL: on a
+ * watch stream). */
+void proxy_apply(const struct step *step, ProtobufCMessage *m);
+
 /* ---- execute.c ---- */
 /* All steps of side->run; fills results (each freed with free()). */
 void execute(struct side *s);
