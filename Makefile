@@ -202,7 +202,7 @@ $(BUILD)/conformance/%: $(BUILD)/rel/tests/conformance/%.o $(call archives,rel,g
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
 TABLE_C := $(filter-out tests/conformance/watch.c tests/conformance/table.c,$(wildcard tests/conformance/*.c))
-$(BUILD)/conformance/table: $(patsubst %.c,$(BUILD)/rel/%.o,$(TABLE_C) $(patsubst %,tests/diff/%.c,side message rules))
+$(BUILD)/conformance/table: $(patsubst %.c,$(BUILD)/rel/%.o,$(TABLE_C) $(patsubst %,tests/diff/%.c,side message rules proxy))
 $(BUILD)/rel/tests/conformance/%.o: CPPFLAGS += -I.
 conformance: all $(BUILD)/conformance/watch $(BUILD)/conformance/table
 	@BUILD=$(abspath $(BUILD)) tests/conformance/conformance.sh

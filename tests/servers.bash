@@ -70,4 +70,32 @@ start() {
     done
 }
 
+# front URL,...: a gRPC proxy of cofre's in front of each; $fronts are their
+# URLs. Members name themselves, and say what is too large.
+front() {
+    local url port ports=() deadline=$((SECONDS + 60))
+    fronts=
+    for url in ${1//,/ }; do
+        port=$(free_port)
+        "$BUILD/cofre" grpc-proxy start --listen-addr "127.0.0.1:$port" \
+            --endpoints "${url#http://}" --advertise-client-url '' \
+            --max-send-bytes 1073741824 >"$work/proxy.$port.log" 2>&1 \
+            </dev/null &
+        pids+=($!)
+        ports+=("$port")
+        fronts+=,http://127.0.0.1:$port
+    done
+    fronts=${fronts#,}
+    for port in "${ports[@]}"; do
+        until answers "$port"; do
+            if [ $SECONDS -gt $deadline ]; then
+                echo "a proxy does not answer"
+                tail -n 20 "$work/proxy.$port.log"
+                exit 1
+            fi
+            sleep 0.05
+        done
+    done
+}
+
 : "${ETCD:=$("$top/deploy/peers.sh" etcd)}"

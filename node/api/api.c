@@ -239,11 +239,7 @@ static void end_leaderless(struct api *a)
 void api_tick(struct api *a, uint64_t now_ms)
 {
     a->tick_ms = now_ms;
-    struct kvdb_stats stats;
-    kvdb_get_stats(a->db, &stats);
-    a->store_bytes = stats.file_bytes;
-    apply_set_store_bytes(a->config.apply,
-                          stats.file_bytes + mvcc_delta_bytes(a->mvcc));
+    api_measure_store(a);
     end_leaderless(a);
     api_poll_waits(a);
     api_expire_leases(a);

@@ -24,13 +24,19 @@ static void raise_alarm(struct api *a)
     }
 }
 
+uint64_t api_measure_store(struct api *a)
+{
+    struct kvdb_stats stats;
+    kvdb_get_stats(a->db, &stats);
+    uint64_t bytes = stats.file_bytes + mvcc_delta_bytes(a->mvcc);
+    apply_set_store_bytes(a->config.apply, bytes);
+    return bytes;
+}
+
 int api_check_quota(struct api *a, uint64_t cost)
 {
-    if (a->config.quota_bytes == 0 || cost == 0) {
-        return 0;
-    }
-    uint64_t bytes = a->store_bytes + mvcc_delta_bytes(a->mvcc);
-    if (bytes + cost < a->config.quota_bytes) {
+    if (a->config.quota_bytes == 0 || cost == 0 ||
+        api_measure_store(a) + cost < a->config.quota_bytes) {
         return 0;
     }
     raise_alarm(a);

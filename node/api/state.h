@@ -58,7 +58,6 @@ struct api {
     struct buf scratch;  /* body of the answer being made */
     struct timer *later; /* what is done a slice at a time */
     bool later_armed;
-    uint64_t store_bytes;
     struct api_revoke revokes[API_REVOKES_MAX];
     uint32_t revoke_budget;
     uint64_t revoke_refill_ms;
@@ -195,6 +194,9 @@ bool api_alarm_is_raised(const struct api *a, uint64_t member, int32_t type);
 struct slice api_alarm_encode(uint64_t member, int32_t type, uint8_t *to);
 
 /* ---- quota.c ---- */
+/* What the quota counts: the file, and what is to be written to it. Tells
+ * apply, too. */
+uint64_t api_measure_store(struct api *a);
 /* API_NO_SPACE, and the alarm is on its way. */
 int api_check_quota(struct api *a, uint64_t cost);
 

@@ -96,6 +96,12 @@ static struct hub_watcher *watcher_new(struct hub_stream *s,
     return w;
 }
 
+static bool range_is_empty(struct slice key, struct slice end)
+{
+    bool endless = end.size == 1 && end.data[0] == 0;
+    return end.size && !endless && slice_cmp(key, end) >= 0;
+}
+
 static int create(struct hub_stream *s, struct slice message)
 {
     struct proto_watch_create c;
@@ -107,7 +113,8 @@ static int create(struct hub_stream *s, struct slice message)
         c.key = slice_of("", 1); /* the smallest key, "\0" */
     }
     bool is_taken = c.watch_id && find(s, c.watch_id);
-    if (is_taken && c.start_revision >= 0) { /* else a member has the word */
+    /* Of what is wrong beside the id a member says which counts. */
+    if (is_taken && c.start_revision >= 0 && !range_is_empty(c.key, c.end)) {
         struct hub_say say = {.header = &s->link->header,
                               .watch_id = -1,
                               .created = true,

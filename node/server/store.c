@@ -236,7 +236,8 @@ static void flushed(void *ctx, int err)
     }
     struct kvdb_stats stats;
     kvdb_get_stats(n->db, &stats);
-    apply_set_store_bytes(n->apply, stats.file_bytes);
+    apply_set_store_bytes(n->apply,
+                          stats.file_bytes + mvcc_delta_bytes(n->mvcc));
 }
 
 void node_flush(struct node *n)

@@ -1,6 +1,7 @@
 /* To text: answers, in one spelling that rows can be compared with. */
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "table.h"
 
@@ -88,8 +89,11 @@ static void print_pair(struct buf *out, const Pb__KeyValue *kv)
 static bool print_header(struct buf *out, const Pb__ResponseHeader *h)
 {
     int64_t role = (int64_t)h->member_id - MARK_MEMBER;
-    if (h->cluster_id != 1 || h->raft_term != 1 || role < 0 ||
-        role >= now.side->member_count || now.side->roles[role] != now.member) {
+    bool is_his = now.member == GUEST
+                      ? h->member_id == now.added
+                      : role >= 0 && role < now.side->member_count &&
+                            now.side->roles[role] == now.member;
+    if (h->cluster_id != 1 || h->raft_term != 1 || !is_his) {
         return false;
     }
     if (h->revision == 0) {
@@ -136,18 +140,90 @@ static void count_from_first(void *ctx, const struct field *f)
     }
 }
 
+/* ---- lists of members, in the order of their ids ---- */
+
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = (*(Pb__Member *const *)a)->id;
+    uint64_t y = (*(Pb__Member *const *)b)->id;
+    return x < y ? -1 : x > y;
+}
+
+/* Its list of members; 0: it has none. */
+static size_t members_of(ProtobufCMessage *m, Pb__Member ***ret)
+{
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(m->descriptor,
+                                                        "members");
+    if (!f || f->label != PROTOBUF_C_LABEL_REPEATED) {
+        return 0;
+    }
+    *ret = *(Pb__Member ***)((char *)m + f->offset);
+    return *(size_t *)((char *)m + f->quantifier_offset);
+}
+
+static bool is_ordered(ProtobufCMessage *m)
+{
+    Pb__Member **list = NULL;
+    size_t n = members_of(m, &list);
+    for (size_t i = 1; i < n; i++) {
+        if (list[i]->id <= list[i - 1]->id) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* By role, since ids differ from run to run. */
+static void sort_members(ProtobufCMessage *m)
+{
+    Pb__Member **list = NULL;
+    size_t n = members_of(m, &list);
+    if (n > 1) {
+        qsort(list, n, sizeof *list, by_id);
+    }
+}
+
+/* In texts of alarms: memberID:14619796026133269748 */
+static void name_members(const char *at, struct buf *out)
+{
+    static const char mark[] = "memberID:";
+    const size_t size = sizeof mark - 1;
+    for (const char *next; (next = strstr(at, mark));) {
+        char *end;
+        uint64_t id = strtoull(next + size, &end, 10);
+        buf_append(out, at, (size_t)(next - at) + size);
+        at = next + size;
+        for (int i = 0; i < now.side->member_count; i++) {
+            if (id && now.side->members[now.side->roles[i]].id == id) {
+                buf_printf(out, "member%d", i);
+                at = end;
+            }
+        }
+    }
+    buf_append_str(out, at);
+}
+
 void text_answer(struct side *s, int member, ProtobufCMessage *m,
                  struct buf *out)
 {
     struct buf text = BUF_INIT(ANSWER_BYTES_MAX);
+    struct buf named = BUF_INIT(ANSWER_BYTES_MAX);
     now.side = s;
     now.member = member;
+    if (!is_ordered(m)) {
+        buf_append_str(out, "UNORDERED ");
+    }
     rules_apply(s, NULL, m);
     message_walk(m, count_from_first, NULL);
+    sort_members(m);
     message_print_with(&text, m, print_short);
     buf_append_byte(&text, 0);
-    text_canonical((char *)text.data, out);
+    name_members((char *)text.data, &named);
+    buf_append_byte(&named, 0);
+    text_canonical((char *)named.data, out);
     buf_release(&text);
+    buf_release(&named);
 }
 
 void text_event(struct side *s, Pb__Event *e, struct buf *out)

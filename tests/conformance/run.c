@@ -1,5 +1,4 @@
 /* Runs a row: its calls in order, each answer compared. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -107,6 +106,9 @@ static int target(struct running *r, const char *name)
     }
     if (strncmp(at, "@follower", 9) == 0) {
         return r->side->roles[1 % r->side->member_count];
+    }
+    if (strncmp(at, "@added", 6) == 0) {
+        return GUEST;
     }
     return r->member;
 }
@@ -224,6 +226,7 @@ static void do_until(struct running *r, const struct method *m, int member,
             holds = is_as_wanted(r->step, &lines);
         }
         buf_release(&a.bytes);
+        r->side->is_lost = false; /* it may be on its way up */
         if (!holds && loop_now_ms(r->side->loop) > end) {
             check(r, &lines);
         } else if (!holds) {
@@ -317,20 +320,39 @@ static void do_open(struct running *r, const char *text)
     }
     int member = target(r, what);
     side_meet(r->side, member, m->path);
-    open_call_begin(o, r->side, member, m, name);
     what += strcspn(what, " ");
+    what += strspn(what, " ");
+    bool has_leader = strncmp(what, "hasleader", 9) == 0;
+    what += has_leader ? 9 : 0;
+    open_call_begin(o, r->side, member, m, name, has_leader);
     if (send_all(r, o->call, member, m, what) && m->kind != BIDI) {
         grpc_client_half_close(o->call);
     }
     hear(r, o);
 }
 
-/* send, heard, end and cut. */
+/* What comes before the end is not looked at. */
+static void hear_end(struct running *r, struct open_call *o)
+{
+    char *line, *last = NULL;
+    while ((line = open_call_next(o, ""))) {
+        free(last);
+        last = line;
+    }
+    if (o->call || r->step->wanted_count != 1 ||
+        !is_equal(r->step->wanted[0], last ? last : "")) {
+        fail(r, r->step->wanted[0], last ? last : "nothing came");
+    }
+    free(last);
+}
+
+/* send, heard, last, end and cut. */
 static void on_open(struct running *r, const char *verb, const char *text)
 {
     size_t size = strcspn(text, " ");
     struct open_call *o = size ? find_open(r, text, size) : NULL;
-    if (!o || (strcmp(verb, "heard") != 0 && !o->call)) {
+    bool hears = strcmp(verb, "heard") == 0 || strcmp(verb, "last") == 0;
+    if (!o || (!hears && !o->call)) {
         fail(r, "an open call", text);
         return;
     }
@@ -341,6 +363,9 @@ static void on_open(struct running *r, const char *verb, const char *text)
         grpc_client_half_close(o->call);
     } else if (strcmp(verb, "cut") == 0) {
         open_call_close(o);
+        return;
+    } else if (strcmp(verb, "last") == 0) {
+        hear_end(r, o);
         return;
     }
     hear(r, o);
@@ -378,6 +403,28 @@ static void do_wire(struct running *r, const char *text)
     buf_release(&lines);
 }
 
+/* many N METHOD ..: %d counts the calls. */
+static void do_many(struct running *r, const char *text)
+{
+    char *what;
+    long n = strtol(text, &what, 10);
+    what += strspn(what, " ");
+    const struct method *m = method_find(what);
+    const char *request = what + strcspn(what, " ");
+    if (!m) {
+        fail(r, "an RPC", what);
+        return;
+    }
+    for (long i = 0; i < n && !r->failed; i++) {
+        const char *mark = strstr(request, "%d");
+        const char *one =
+            mark ? arena_printf(&r->side->scratch, "%.*s%ld%s",
+                                (int)(mark - request), request, i, mark + 2)
+                 : request;
+        do_call(r, m, target(r, what), one);
+    }
+}
+
 /* "NAME METHOD.." or "METHOD..", behind until and same. */
 static void do_named(struct running *r, const char *verb, const char *text)
 {
@@ -395,17 +442,33 @@ static void do_named(struct running *r, const char *verb, const char *text)
     }
 }
 
-/* PIDS: the members' process ids, in the order of their addresses. */
-static void kill_leader(struct running *r)
+static void do_settle(struct running *r)
 {
-    const char *at = getenv("PIDS");
-    char *end = NULL;
-    long pid = 0;
-    for (int i = 0; at && i <= r->side->roles[0]; i++, at = end) {
-        pid = strtol(at, &end, 10);
+    r->side->is_apart = false;
+    r->side->is_lost = false;
+    r->side->is_lost = !side_settle(r->side);
+    if (r->side->is_lost) {
+        fail(r, "a leader", "none");
     }
-    if (pid <= 0 || kill((pid_t)pid, SIGKILL) != 0) {
-        fail(r, "a leader to kill", "none");
+}
+
+static void do_pause(struct running *r, bool paused)
+{
+    grpc_channel_pause(r->side->members[r->member].channel, paused);
+    r->side->is_apart = paused;
+}
+
+static void do_mark(struct running *r)
+{
+    side_barrier(r->side, r->member);
+    r->side->base = r->side->revision;
+}
+
+static void do_servers(struct running *r, const char *verb, const char *text)
+{
+    const char *wrong = servers_step(r->side, r->member, verb, text);
+    if (wrong) {
+        fail(r, text, wrong);
     }
 }
 
@@ -418,16 +481,20 @@ static void do_step(struct running *r, const struct row_step *step)
         do_call(r, m, target(r, verb), step->text);
     } else if (strcmp(verb, "until") == 0 || strcmp(verb, "same") == 0) {
         do_named(r, verb, step->text);
+    } else if (strcmp(verb, "many") == 0) {
+        do_many(r, step->text);
+    } else if (strcmp(verb, "pause") == 0 || strcmp(verb, "resume") == 0) {
+        do_pause(r, *verb == 'p');
     } else if (strcmp(verb, "open") == 0) {
         do_open(r, step->text);
     } else if (strcmp(verb, "wire") == 0) {
         do_wire(r, step->text);
-    } else if (strcmp(verb, "kill") == 0) {
-        kill_leader(r);
+    } else if (servers_has(verb)) {
+        do_servers(r, verb, step->text);
     } else if (strcmp(verb, "settle") == 0) {
-        if (!side_settle(r->side)) {
-            fail(r, "a leader", "none");
-        }
+        do_settle(r);
+    } else if (strcmp(verb, "mark") == 0) {
+        do_mark(r);
     } else {
         on_open(r, verb, step->text);
     }
@@ -474,7 +541,8 @@ static void run_all(struct running *r, bool with_auth, struct count *count)
     for (int i = 0; i < method_count; i++) {
         r->every = &methods[i];
         if ((r->row->every & methods[i].kind) &&
-            (with_auth || !method_is_auth(&methods[i]))) {
+            (with_auth || !method_is_auth(&methods[i])) &&
+            !proxy_exempt_path(methods[i].path)) {
             run_steps(r, count);
         }
     }

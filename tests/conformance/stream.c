@@ -95,8 +95,9 @@ static void on_status(void *ctx, enum grpc_code code, const char *text)
 }
 
 void open_call_begin(struct open_call *o, struct side *s, int member,
-                     const struct method *m, const char *name)
+                     const struct method *m, const char *name, bool has_leader)
 {
+    static const char *const metadata[] = {"hasleader", "true", NULL};
     static const struct grpc_client_handler handler = {on_message, on_status};
     *o = (struct open_call){.side = s,
                             .method = m,
@@ -105,8 +106,8 @@ void open_call_begin(struct open_call *o, struct side *s, int member,
     buf_init(&o->parts, ANSWER_BYTES_MAX);
     strncpy(o->name, name, sizeof o->name - 1);
     o->lines = mem_zalloc(LINES_MAX * sizeof *o->lines);
-    o->call = grpc_client_start(s->members[member].channel, m->path, NULL, 0,
-                                &handler, o);
+    o->call = grpc_client_start(s->members[member].channel, m->path,
+                                has_leader ? metadata : NULL, 0, &handler, o);
 }
 
 /* Watchers do not wait for each other: their lines begin with their id. */

@@ -1,6 +1,7 @@
 /*
  * Rules of the API, a row each:
- *   table KIND URL,... FILE...     KIND: etcd or cofre
+ *   table KIND URL,... FILE...     KIND: etcd, cofre or proxy (cofre's, in
+ *                                  front of cofre: diff/proxy.c)
  *   table --coverage README FILE...
  * runs the rows of the files on the leader and on a follower. With ROWS set,
  * those only that have its text in their rule. Closes with "N passed, M
@@ -20,6 +21,9 @@ static struct {
 
 static bool is_meant(const struct row *row, int role)
 {
+    if (proxy_exempt_row(row->rule)) {
+        return false;
+    }
     unsigned here = t.side.member_count == 1 ? ONLY_ONE : ONLY_THREE;
     here |= role == 0 ? ONLY_LEADER : ONLY_FOLLOWER;
     here |= t.is_etcd ? ONLY_ETCD : ONLY_COFRE;
@@ -65,6 +69,9 @@ int main(int argc, char **argv)
     t.is_etcd = strcmp(argv[1], "etcd") == 0;
     t.wanted = getenv("ROWS");
     side_open(&t.side, argv[1], argv[2]);
+    if (strcmp(argv[1], "proxy") == 0) {
+        proxy_begin(t.side.member_count);
+    }
     for (int role = 0; role < t.side.member_count && role < 2; role++) {
         for (int i = 0; i < rows.count; i++) {
             const struct row *row = rows.rows[i];

@@ -22,24 +22,31 @@
  *              member100: who was added last
  *   lease0 ...           ids that the server drew in this row
  *   "x"*1000             bytes a thousand times
+ *   $peer                the peer URL of a server that joins
  *   (..)*10              text ten times, %d in it being 0, 1, ...
  *   raw ".."             bytes in place of fields
- * METHOD@leader and METHOD@follower ask that member instead of the one that
- * the row is run on. `A ; B` are messages of one call. Other steps:
- *   until METHOD ..      asked again until the answer is the one given
- *   open NAME METHOD ..  a call that stays open; send NAME .., end NAME (half
+ * METHOD@leader, METHOD@follower and METHOD@added ask that member instead of
+ * the one that the row is run on. `A ; B` are messages of one call. Other
+ * steps: until METHOD ..      asked again until the answer is the one given
+ *   open NAME METHOD ..  a call that stays open (METHOD hasleader ..: with that
+ *              metadata); send NAME .., end NAME (half
  *                        close), cut NAME (cancel); lines of answers are what
  *                        it hears next, in order for each watcher
  *   heard NAME           that, without sending anything
+ *   last NAME            the last that it hears; what was before is not told
+ *   pause, resume        nothing is read from the member asked, until ..
+ *   many N METHOD ..     N calls, %d in them being 0, 1, ...
  *   wire METHOD|PATH ..  HTTP/2 by hand, see wire.c
- *   kill                 ends the leader's process (PIDS has all of them)
  *   settle               until the members agree who leads
+ *   mark                 from here on revisions are counted from now
+ *   kill, freeze, thaw, stop, start, ended, join ..  see servers.c
  *   same NAME METHOD ..  the answer's text must be that of all others NAMEd
  *                        so in this row
  * and between the row's head and its steps:
  *   only WORD..          one three leader follower etcd cofre
  *   every KIND           once for each unary, server, bidi RPC; * is its name
- * Before the first row of a file, `unchanged`: no row of it changes anything.
+ * Before the first row of a file, `unchanged`: no row of it changes anything;
+ * `servers N FLAG..`: the servers that conformance.sh starts for it (rows/own).
  */
 #ifndef TESTS_CONFORMANCE_TABLE_H
 #define TESTS_CONFORMANCE_TABLE_H
@@ -128,7 +135,7 @@ void text_note_added(uint64_t id);
 uint64_t text_added(void);
 
 /* ---- stream.c: calls that stay open ---- */
-enum { OPEN_MAX = 8, LINES_MAX = 4096, LINE_BYTES_MAX = 1 << 20 };
+enum { OPEN_MAX = 16, LINES_MAX = 4096, LINE_BYTES_MAX = 1 << 20 };
 struct open_call {
     char name[16]; /* "": free */
     struct side *side;
@@ -140,7 +147,7 @@ struct open_call {
     struct buf parts; /* fragments of a response that goes on */
 };
 void open_call_begin(struct open_call *o, struct side *s, int member,
-                     const struct method *m, const char *name);
+                     const struct method *m, const char *name, bool has_leader);
 /* Waits until a line is there that is for the same watcher as `wanted`, and
  * takes it; NULL: nothing came. The caller frees it. */
 char *open_call_next(struct open_call *o, const char *wanted);
@@ -150,6 +157,15 @@ void open_call_close(struct open_call *o);
 /* One request as `text` has it; appends a line for each answer. */
 const char *wire_call(struct side *s, int member, const struct method *m,
                       const char *path, const char *text, struct buf *out);
+
+/* ---- servers.c: the members' processes ---- */
+/* Whether it is a step of theirs. */
+bool servers_has(const char *verb);
+/* NULL, or what is wrong. */
+const char *servers_step(struct side *s, int member, const char *verb,
+                         const char *text);
+/* SIGTERM for one of them. */
+const char *servers_stop(int member);
 
 /* ---- run.c ---- */
 struct count {

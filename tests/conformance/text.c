@@ -272,6 +272,10 @@ void text_expand(const char *text, struct buf *out)
             long n = strtol(end + 2, &next, 10);
             repeat(text + 1, end, n, out);
             text = next - 1;
+        } else if (strncmp(text, "$peer", 5) == 0) {
+            const char *url = getenv("SPARE_PEER");
+            buf_printf(out, "\"%s\"", url ? url : "");
+            text += 4;
         } else {
             buf_append_byte(out, (uint8_t)*text);
         }

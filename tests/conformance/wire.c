@@ -1,6 +1,6 @@
 /*
  * One HTTP/2 request by hand, for what no gRPC client would send:
- *   wire METHOD|PATH PART...
+ *   wire METHOD|PATH|- PART...      -: no request, a connection alone
  * Parts:
  *   NAME=VALUE     a header instead of the usual one, or one more
  *   no=NAME        ... and one left out
@@ -9,8 +9,14 @@
  *   data=".."      bytes of the body as they are
  *   open           the request does not end
  *   alone          it ends with its headers
+ *   times=N        N of them at once; the answer is the last one's
+ *   rounds=N       N of them, each when the one before is answered
+ *   pings=N        N PINGs behind the first answer (of each round), each
+ *                  behind the last one's; then the connection is closed
+ *   stop           likewise a SIGTERM for the server
  * The answer is a line a message, then, unless all is well, the HTTP status
- * that is not 200 and the gRPC status; or "reset N", "closed".
+ * that is not 200 and the gRPC status; or "reset N", "closed". Before it
+ * "pongs N", behind it "goaway CODE TEXT", if there were any.
  */
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
@@ -24,6 +30,7 @@
 #include "table.h"
 
 enum { HEADERS_MAX = 24, BODY_MAX = 64 << 20, PATIENCE_S = 15, GZIP = 31 };
+enum { STREAMS_AT_ONCE = 16 };
 
 struct wire {
     struct side *side;
@@ -34,10 +41,16 @@ struct wire {
     nghttp2_nv headers[HEADERS_MAX];
     int header_count;
     struct buf body, answer;
-    size_t sent;
-    bool is_open, is_alone, is_over, is_gzip;
+    size_t sent[STREAMS_AT_ONCE]; /* of the body, by stream */
+    bool is_open, is_alone, is_over, is_gzip, is_bare, stops;
     char http[16], code[16], text[512];
     uint32_t reset;
+    int32_t id; /* of the last request's stream */
+    int times, rounds, pings;
+    int pings_left; /* of this round */
+    int pings_sent, pongs;
+    bool has_answer;
+    char goaway[128]; /* "CODE TEXT" */
 };
 
 /* ---- the request ---- */
@@ -140,7 +153,8 @@ static const char *take_part(struct wire *w, const char *at)
     if (at[size] != '=') {
         w->is_open |= strncmp(at, "open", size) == 0;
         w->is_alone |= strncmp(at, "alone", size) == 0;
-        return w->is_open || w->is_alone ? at + size : NULL;
+        w->stops |= strncmp(at, "stop", size) == 0;
+        return w->is_open || w->is_alone || w->stops ? at + size : NULL;
     }
     struct buf value = BUF_INIT(BODY_MAX);
     const char *next = at + size + 1;
@@ -151,7 +165,14 @@ static const char *take_part(struct wire *w, const char *at)
         buf_append(&value, next, length);
         next += length;
     }
-    if (strncmp(at, "data=", 5) == 0) {
+    int number = atoi(at + size + 1);
+    if (strncmp(at, "times=", 6) == 0) {
+        w->times = number;
+    } else if (strncmp(at, "rounds=", 7) == 0) {
+        w->rounds = number;
+    } else if (strncmp(at, "pings=", 6) == 0) {
+        w->pings = number;
+    } else if (strncmp(at, "data=", 5) == 0) {
         buf_append_slice(&w->body, buf_slice(&value));
     } else if (strncmp(at, "no=", 3) == 0) {
         drop_header(w, buf_slice(&value));
@@ -169,16 +190,17 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *out,
                        void *ctx)
 {
     struct wire *w = ctx;
-    size_t left = w->body.size - w->sent;
+    size_t *sent = &w->sent[id / 2 % STREAMS_AT_ONCE];
+    size_t left = w->body.size - *sent;
     size_t size = left < room ? left : room;
     if (left == 0 && w->is_open) {
         return NGHTTP2_ERR_DEFERRED;
     }
     if (size) {
-        memcpy(out, w->body.data + w->sent, size);
+        memcpy(out, w->body.data + *sent, size);
     }
-    w->sent += size;
-    if (w->sent == w->body.size && !w->is_open) {
+    *sent += size;
+    if (*sent == w->body.size && !w->is_open) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     }
     return (ssize_t)size;
@@ -190,6 +212,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
                      void *ctx)
 {
     struct wire *w = ctx;
+    if (frame->hd.stream_id != w->id) {
+        return 0;
+    }
     const struct {
         const char *name;
         char *to;
@@ -206,20 +231,78 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
     return 0;
 }
 
+static void ping(struct wire *w)
+{
+    if (w->pings_left > 0) {
+        w->pings_left--;
+        w->pings_sent++;
+        nghttp2_submit_ping(w->session, NGHTTP2_FLAG_NONE, NULL);
+    } else {
+        w->is_over |= w->rounds == 0 && w->has_answer &&
+                      w->pongs == w->pings_sent && !w->goaway[0];
+    }
+}
+
+/* What is done behind the first answer. */
+static void go_on(struct wire *w)
+{
+    if (w->has_answer) {
+        return;
+    }
+    w->has_answer = true;
+    w->pings_left = w->pings;
+    if (w->stops) {
+        servers_stop(w->member);
+    }
+    if (w->pings) {
+        ping(w);
+    }
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id,
                    const uint8_t *data, size_t size, void *ctx)
 {
     struct wire *w = ctx;
-    buf_append(&w->answer, data, size);
+    if (id == w->id) {
+        buf_append(&w->answer, data, size);
+        go_on(w);
+    }
     return 0;
 }
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
+                    void *ctx)
+{
+    struct wire *w = ctx;
+    if (frame->hd.type == NGHTTP2_SETTINGS && w->is_bare) {
+        go_on(w);
+    } else if (frame->hd.type == NGHTTP2_PING &&
+               (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
+        w->pongs++;
+        ping(w);
+    } else if (frame->hd.type == NGHTTP2_GOAWAY) {
+        snprintf(w->goaway, sizeof w->goaway, "%u %.*s",
+                 frame->goaway.error_code, (int)frame->goaway.opaque_data_len,
+                 (const char *)frame->goaway.opaque_data);
+    }
+    return 0;
+}
+
+static void ask(struct wire *w);
 
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code,
                     void *ctx)
 {
     struct wire *w = ctx;
+    if (id != w->id) {
+        return 0;
+    }
     w->reset = code;
-    w->is_over = true;
+    if (w->rounds > 0) {
+        ask(w);
+    } else {
+        w->is_over |= !w->pings && !w->stops;
+    }
     return 0;
 }
 
@@ -258,6 +341,20 @@ static bool flush(struct wire *w)
     return size == 0;
 }
 
+static void ask(struct wire *w)
+{
+    nghttp2_data_provider body = {.read_callback = on_read};
+    w->rounds--;
+    w->has_answer = false;
+    w->answer.size = 0;
+    memset(w->sent, 0, sizeof w->sent);
+    for (int i = 0; i < w->times; i++) {
+        w->id = nghttp2_submit_request(w->session, NULL, w->headers,
+                                       (size_t)w->header_count,
+                                       w->is_alone ? NULL : &body, NULL);
+    }
+}
+
 static void talk(struct wire *w)
 {
     nghttp2_session_callbacks *callbacks;
@@ -267,14 +364,16 @@ static void talk(struct wire *w)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks,
                                                               on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     nghttp2_option_new(&option);
     nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_session_client_new2(&w->session, callbacks, w, option);
     nghttp2_submit_settings(w->session, NGHTTP2_FLAG_NONE, NULL, 0);
-    nghttp2_data_provider body = {.read_callback = on_read};
-    nghttp2_submit_request(w->session, NULL, w->headers,
-                           (size_t)w->header_count, w->is_alone ? NULL : &body,
-                           NULL);
+    if (w->is_bare) {
+        w->rounds = 0;
+    } else {
+        ask(w);
+    }
     uint8_t in[16384];
     while (!w->is_over && flush(w)) {
         ssize_t size = w->is_over ? 0 : recv(w->fd, in, sizeof in, 0);
@@ -360,8 +459,10 @@ static void print_status(struct wire *w, struct buf *out)
     if (w->http[0] && strcmp(w->http, "200") != 0) {
         buf_printf(out, "http %s ", w->http);
     }
-    if (w->code[0] == 0) {
-        buf_printf(out, w->is_over ? "reset %u\n" : "closed\n", w->reset);
+    if (w->code[0] == 0 && !w->is_over) {
+        buf_append_str(out, "closed\n");
+    } else if (w->code[0] == 0 && !w->pings) {
+        buf_printf(out, "reset %u\n", w->reset);
     } else if (code != 0) {
         buf_printf(out, "%s: ", grpc_code_name((enum grpc_code)code));
         print_text(w->text, out);
@@ -373,6 +474,8 @@ const char *wire_call(struct side *s, int member, const struct method *m,
                       const char *path, const char *text, struct buf *out)
 {
     struct wire w = {.side = s, .member = member, .method = m};
+    w.times = w.rounds = 1;
+    w.is_bare = strcmp(path, "-") == 0;
     buf_init(&w.body, BODY_MAX);
     buf_init(&w.answer, BODY_MAX);
     usual_headers(&w, path);
@@ -387,8 +490,14 @@ const char *wire_call(struct side *s, int member, const struct method *m,
         w.fd = dial(&w);
         talk(&w);
         close(w.fd);
+        if (w.pings) {
+            buf_printf(out, "pongs %d\n", w.pongs);
+        }
         print_messages(&w, out);
         print_status(&w, out);
+        if (w.goaway[0]) {
+            buf_printf(out, "goaway %s\n", w.goaway);
+        }
     }
     buf_release(&w.body);
     buf_release(&w.answer);

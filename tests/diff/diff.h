@@ -34,6 +34,7 @@ enum {
     SHRINKING_PATIENCE_MS = 1500,
     LEVEL_REVISIONS = 16,
     MEMBERS_MAX = 3,
+    GUEST = MEMBERS_MAX, /* a member that was added, of no role */
     STREAMS_MAX = 6,
     WATCHERS_MAX = 64, /* of a stream, over its life */
     DRAWN_MAX = 64,    /* leases whose id the server chose, in a run */
@@ -147,7 +148,7 @@ struct waiting {
 struct side {
     const char *name;
     struct loop *loop;
-    struct member members[MEMBERS_MAX];
+    struct member members[MEMBERS_MAX + 1];
     int member_count;
     int roles[MEMBERS_MAX]; /* role -> member */
     uint64_t cluster_id;
@@ -166,6 +167,7 @@ struct side {
     const char *spoil;    /* the self-test: its answers get a word more */
     uint64_t patience_ms; /* then an answer on a stream is called missing */
     bool is_lost;         /* a server does not answer */
+    bool is_apart;        /* one was ended or frozen: nobody is met */
 };
 
 void side_open(struct side *s, const char *name, const char *urls);
@@ -211,6 +213,18 @@ void rules_apply(struct side *s, const struct step *step, ProtobufCMessage *m);
 /* The row of defects.md that keeps a step's answers from being compared;
  * NULL: they are compared. */
 const char *rules_exempt(const struct step *step);
+
+/* ---- proxy.c: a cofre that is asked through its gRPC proxy ---- */
+/* From here on; `count`: of them, each in front of a member of its own. */
+void proxy_begin(int count);
+/* Why calls of this RPC, a step, or a row of this rule are not compared;
+ * NULL: they are. */
+const char *proxy_exempt_path(const char *path);
+const char *proxy_exempt_step(const struct step *step);
+const char *proxy_exempt_row(const char *rule);
+/* Levels what a proxy says by itself in an answer to `step` (NULL: on a
+ * watch stream). */
+void proxy_apply(const struct step *step, ProtobufCMessage *m);
 
 /* ---- execute.c ---- */
 /* All steps of side->run; fills results (each freed with free()). */

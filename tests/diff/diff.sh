@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The differential run: an etcd and a cofre, one node each and then three
-# each, get the same calls (build/diff draws and compares them).
+# each, get the same calls (build/diff draws and compares them); then fewer,
+# with cofre's gRPC proxies in front of the cofre.
 #   tests/diff/diff.sh [RUNS [SEED]]     a run is some 300 calls; RUNS on one
 #                                        node, a third as many on three
 # ETCD names an etcd, else one is built by deploy/peers.sh; without one the
@@ -14,13 +15,21 @@ runs=${1:-300} seed=${2:-1}
 # shellcheck source=tests/servers.bash
 . "$top/tests/servers.bash"
 
-# compare N RUNS SEED [OPTION...]: fresh servers, and the runs.
+# compare N RUNS SEED [OPTION...]: fresh servers, and the runs. proxied=1: with
+# a proxy before each cofre.
+proxied=
 compare() {
     local n=$1 count=$2 first=$3 status=0 etcd
     shift 3
+    [ -z "$proxied" ] || set -- "$@" --proxied
     start etcd "$ETCD" "$n"
     etcd=$urls
     start cofre "$BUILD/cofre" "$n"
+    if [ -n "$proxied" ]; then
+        front "$urls"
+        urls=$fronts
+        echo "behind proxies:"
+    fi
     foreground "${DIFF:-$BUILD/diff}" --etcd "$etcd" --cofre "$urls" \
         --runs "$count" --seed "$first" "$@" >"$work/out" 2>&1 || status=$?
     cat "$work/out"
@@ -61,6 +70,12 @@ else
 fi
 for n in ${NODES:-1 3}; do
     count=$((n == 1 ? runs : (runs + 2) / 3))
+    compare "$n" "$count" "$seed" ${VERBOSE:+--verbose} || true
+    tally
+done
+proxied=1
+for n in ${NODES:-1 3}; do
+    count=$((n == 1 ? (runs + 4) / 5 : (runs + 14) / 15))
     compare "$n" "$count" "$seed" ${VERBOSE:+--verbose} || true
     tally
 done

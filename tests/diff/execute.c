@@ -56,6 +56,7 @@ static void print_answer(struct side *s, const struct step *step,
             note_drawn(s, step->request, m);
         }
         rules_apply(s, step, m);
+        proxy_apply(step, m);
         buf_append_str(out, "  ");
         message_print(out, m);
         buf_append_str(out, canonical ? "\n" : "(odd encoding)\n");

@@ -3,6 +3,7 @@
  * Draws N runs from the seeds S, S+1 ... and compares the two clusters, which
  * nobody else uses meanwhile. A difference is shrunk and shown.
  *   --verbose     a line for each run
+ *   --proxied     the cofre's addresses are those of its gRPC proxies
  *   --steps       shows a run (--seed, --nodes) without asking anybody
  *   --spoil PATH  the self-test: cofre's answers to calls of this path are
  *                 given a word more, which must be found and shrunk to a
@@ -72,13 +73,14 @@ struct options {
     uint64_t seed, runs;
     int nodes;
     bool steps;
+    bool is_proxied;
     bool is_verbose; /* a line for each run */
 };
 
 static int usage(void)
 {
     fputs("usage: diff --etcd URL,... --cofre URL,... [--runs N] [--seed S] "
-          "[--steps [--nodes N]] [--verbose] [--spoil PATH]\n",
+          "[--steps [--nodes N]] [--verbose] [--proxied] [--spoil PATH]\n",
           stderr);
     return 2;
 }
@@ -105,6 +107,9 @@ static bool parse(int argc, char **argv, struct options *o)
             i--;
         } else if (strcmp(argv[i - 1], "--verbose") == 0) {
             o->is_verbose = true;
+            i--;
+        } else if (strcmp(argv[i - 1], "--proxied") == 0) {
+            o->is_proxied = true;
             i--;
         } else {
             return false;
@@ -192,6 +197,9 @@ int main(int argc, char **argv)
     side_open(&pair.a, "etcd", o.etcd);
     side_open(&pair.b, "cofre", o.cofre);
     pair.b.spoil = o.spoil;
+    if (o.is_proxied) {
+        proxy_begin(pair.b.member_count);
+    }
     int status = compare(&pair, &o);
     side_close(&pair.a);
     side_close(&pair.b);

@@ -226,5 +226,5 @@ const char *rules_exempt(const struct step *step)
             return exemptions[i].row;
         }
     }
-    return NULL;
+    return proxy_exempt_step(step);
 }

@@ -47,8 +47,10 @@ void side_drop_results(struct side *s)
 void side_close(struct side *s)
 {
     side_drop_results(s);
-    for (int i = 0; i < s->member_count; i++) {
-        grpc_channel_free(s->members[i].channel);
+    for (int i = 0; i <= GUEST; i++) {
+        if (s->members[i].channel) {
+            grpc_channel_free(s->members[i].channel);
+        }
     }
     timer_free(s->tick);
     arena_release(&s->scratch);
@@ -239,6 +241,9 @@ void side_barrier(struct side *s, int member)
 
 void side_meet(struct side *s, int member, const char *path)
 {
+    if (s->is_apart || member == GUEST) {
+        return;
+    }
     if (member != s->roles[0] && strstr(path, ".Lease/")) {
         side_barrier(s, s->roles[0]);
     }

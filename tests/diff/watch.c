@@ -27,6 +27,7 @@ static struct watcher *find(struct stream *st, int64_t id)
 static void print_answer(struct stream *st, Pb__WatchResponse *r)
 {
     rules_apply(st->side, NULL, &r->base);
+    proxy_apply(NULL, &r->base);
     buf_append_str(&st->control, "  ");
     message_print(&st->control, &r->base);
     buf_append_byte(&st->control, '\n');
@@ -65,6 +66,7 @@ static void take_compacted(struct stream *st, struct watcher *w,
     w->is_live = false;
     w->is_compacted = true;
     rules_apply(st->side, NULL, &r->base);
+    proxy_apply(NULL, &r->base);
     buf_append_str(&w->events, "    ");
     message_print(&w->events, &r->base);
     buf_append_byte(&w->events, '\n');

@@ -193,6 +193,9 @@ static void test_ids(void **state)
     told(&a, "1+ 0+ 2+");
     watch_as(&a, &create, "k", 5);
     told(&a, "-1+x,mvcc: duplicate watch ID provided on the WatchStream");
+    create.range_end = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "a"};
+    watch_as(&a, &create, "k", 5); /* nothing is between k and a */
+    told(&a, "");                  /* a member has the word */
     cancel(&a, 1);
     told(&a, "1x");
     cancel(&a, 1);
