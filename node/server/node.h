@@ -19,6 +19,8 @@ enum {
     NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
                                                wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
+    NODE_TRIM_INTERVAL_MS = 2000,  /* free memory goes back after it */
+
     NODE_METHODS_MAX = 64,
 };
 
@@ -77,6 +79,7 @@ struct node {
     struct pass_hook pass;
     struct timer *tick;
     struct timer *flush_timer;
+    struct timer *trim_timer;
 
     struct grpc_server *grpc;
     struct peer_hub *peers;
@@ -91,7 +94,9 @@ struct node {
     uint64_t request_ids; /* the counter below the member's prefix */
     uint64_t request_prefix;
     bool flushing;
-    bool ready; /* published and the cluster version known */
+    bool trimming;
+    uint64_t trimmed_at; /* how much work was done by then */
+    bool ready;          /* published and the cluster version known */
     bool stopping;
     bool refused[MEMBERS_MAX]; /* members that named another cluster */
     bool was_accepted;         /* some peer knew our cluster */
@@ -132,6 +137,8 @@ void node_store_close(struct node *n);
 void node_stage_member(struct node *n, const struct member *m);
 /* Freezes and commits the delta if there is something in it. */
 void node_flush(struct node *n);
+/* memory.c: every NODE_TRIM_INTERVAL_MS. */
+void node_trim_memory(struct node *n);
 
 /* rim.c: what the replica asks for */
 void node_replica_rim(struct node *n, struct replica_rim *ret_rim);
