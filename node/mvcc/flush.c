@@ -19,7 +19,7 @@ enum {
 };
 
 struct mvcc_flush_limits mvcc_flush_limits = {
-    .pages_max = 1536,
+    .pages_max = 1024,
     .steps_max = UINT64_MAX,
 };
 
