@@ -1,9 +1,16 @@
 /*
- * What was freed goes back to the system now and then, on the pool, and only
- * after work: the heap keeps it meanwhile, since memory that is given back
- * and taken again for each answer costs more than making the answer.
+ * What was freed goes back to the system when work has ceased, on the pool;
+ * the heap keeps it meanwhile, since memory that is given back and taken
+ * again for each answer costs more than making the answer. Who allocates
+ * waits while it is done (4 ms for 50 MiB, measured), so where work goes on
+ * it is done seldom.
  */
 #include "node.h"
+
+enum {
+    CALM_MAX = 1000,    /* work in an interval that counts as none */
+    BUSY_TICKS_MAX = 5, /* intervals until it is done all the same */
+};
 
 /* A sum that grows with everything that leaves free memory behind. */
 static uint64_t work_done(const struct node *n)
@@ -24,16 +31,23 @@ static void work(void *ctx)
 static void done(void *ctx)
 {
     struct node *n = ctx;
-    n->trimming = false;
+    n->trim.is_busy = false;
 }
 
 void node_trim_memory(struct node *n)
 {
+    struct node_trim *t = &n->trim;
     uint64_t now = work_done(n);
-    if (n->trimming || now == n->trimmed_at) {
+    bool is_calm = now - t->seen <= CALM_MAX;
+    t->seen = now;
+    if (t->is_busy || now == t->trimmed) {
         return;
     }
-    n->trimmed_at = now;
-    n->trimming = true;
+    if (!is_calm && ++t->busy_ticks < BUSY_TICKS_MAX) {
+        return;
+    }
+    t->busy_ticks = 0;
+    t->trimmed = now;
+    t->is_busy = true;
     loop_offload(n->loop, work, done, n);
 }

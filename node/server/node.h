@@ -80,6 +80,12 @@ struct node {
     struct timer *tick;
     struct timer *flush_timer;
     struct timer *trim_timer;
+    struct node_trim {
+        bool is_busy;
+        uint32_t busy_ticks; /* in a row */
+        uint64_t seen;       /* work done by the last tick */
+        uint64_t trimmed;    /* and by the last time */
+    } trim;
 
     struct grpc_server *grpc;
     struct peer_hub *peers;
@@ -94,9 +100,7 @@ struct node {
     uint64_t request_ids; /* the counter below the member's prefix */
     uint64_t request_prefix;
     bool flushing;
-    bool trimming;
-    uint64_t trimmed_at; /* how much work was done by then */
-    bool ready;          /* published and the cluster version known */
+    bool ready; /* published and the cluster version known */
     bool stopping;
     bool refused[MEMBERS_MAX]; /* members that named another cluster */
     bool was_accepted;         /* some peer knew our cluster */

@@ -12,7 +12,7 @@ api_heading() {
 load_program() {
     local name=$1
     shift
-    sleep 3
+    sleep 8
     taskset -c 1 "$BUILD/bench/$name" "127.0.0.1:$port" "$pid" "$@"
 }
 
