@@ -175,16 +175,18 @@ layers:
 	@$(foreach m,$(MODULES) client cli,echo '$(m): $(sort base $(USES_$(m)))';)
 
 # Benchmark: programs and the script that runs them beside etcd.
-$(BUILD)/bench/load $(BUILD)/bench/gap: $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o $(call archives,rel,grpc proto)
+BENCH_METERED := $(addprefix $(BUILD)/bench/,calls fanout keepalive stream)
+$(BENCH_METERED): $(BUILD)/rel/tests/bench/meter.o
+$(BUILD)/bench/load $(BUILD)/bench/gap $(BENCH_METERED): $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o $(call archives,rel,grpc proto)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
+	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(CLIENT_LIBS) -o $@
 $(BUILD)/bench/mvcc_store: $(BUILD)/rel/tests/bench/mvcc_store.o $(call archives,rel,mvcc)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -llmdb -lcrypto -lpthread -o $@
 $(BUILD)/bench/%: $(BUILD)/rel/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_rel) $(LDFLAGS_rel) $< -lnghttp2 -o $@
-bench: all $(addprefix $(BUILD)/bench/,floor body load gap free_port)
+bench: all $(addprefix $(BUILD)/bench/,floor body load gap free_port) $(BENCH_METERED)
 	@BUILD=$(abspath $(BUILD)) tests/bench/bench.sh $(BENCH)
 
 # The differential run: make diff RUNS=n SEED=first; the same calls to an etcd and to ours, and every answer compared.

@@ -34,6 +34,7 @@ void api_call_end(struct grpc_call *call)
     if (c->has_job) {
         apply_range_end(&c->job);
     }
+    api_parts_release(&c->parts);
     apply_out_release(&c->out);
 }
 
@@ -239,24 +240,6 @@ void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
     grpc_finish(call, GRPC_OK, NULL);
 }
 
-void api_body_begin(struct buf *body)
-{
-    static const uint8_t room[API_BODY_ROOM];
-    buf_reset(body, API_SCRATCH_KEEP);
-    buf_append(body, room, sizeof room);
-}
-
-/* The buffer's memory as shared bytes, without a copy. */
-static struct bytes *detach_body(struct buf *body)
-{
-    size_t size;
-    uint8_t *data = buf_detach(body, &size);
-    struct bytes *b = mem_realloc(data, size);
-    atomic_init(&b->refs, 1);
-    b->size = (uint32_t)(size - API_BODY_ROOM);
-    return b;
-}
-
 void api_respond_body(struct api *a, struct grpc_call *call, int64_t revision,
                       struct buf *body)
 {
@@ -267,7 +250,7 @@ void api_respond_body(struct api *a, struct grpc_call *call, int64_t revision,
     }
     uint8_t head[API_HEADER_BYTES_MAX];
     size_t size = api_header(a, revision, head);
-    struct bytes *tail = detach_body(body);
+    struct bytes *tail = api_body_detach(body);
     grpc_send_bytes(call, slice_of(head, size), tail);
     bytes_unref(tail);
     grpc_finish(call, GRPC_OK, NULL);

@@ -5,9 +5,20 @@
 enum { ENTRY_PUT = 4, ENTRY_DELETE_RANGE = 5, ENTRY_COMPACTION = 7 };
 
 /* ---- Range ---- */
-static void answer_range(struct api_call *c, struct buf *body)
+static int answer_parts(struct api_call *c)
 {
-    api_respond_body(c->api, c->call, c->out.revision, body);
+    uint8_t head[API_HEADER_BYTES_MAX];
+    if (c->parts.count == 0) {
+        api_respond_body(c->api, c->call, c->out.revision, &c->out.body);
+        return 0;
+    }
+    int err = api_parts_add(&c->parts, &c->out.body);
+    if (err == 0) {
+        size_t size = api_header(c->api, c->out.revision, head);
+        api_parts_send(&c->parts, c->call, slice_of(head, size));
+        grpc_finish(c->call, GRPC_OK, NULL);
+    }
+    return err;
 }
 
 /* Its revision was compacted away between two slices. Who asked for the
@@ -20,6 +31,7 @@ static int begin_again(struct api_call *c)
     struct proto_range range = c->job.range;
     range.revision = 0;
     apply_range_end(&c->job);
+    api_parts_release(&c->parts);
     api_body_begin(&c->out.body);
     c->out.revision = mvcc_revision(c->api->mvcc);
     return apply_range_begin(c->api->config.apply, &range, &c->job);
@@ -28,23 +40,25 @@ static int begin_again(struct api_call *c)
 static bool range_slice(struct api_wait *w)
 {
     struct api_call *c = container_of(w, struct api_call, wait);
-    int err = apply_range_step(c->api->config.apply, &c->job, &c->out.body);
+    int err = api_parts_step(c->api, &c->parts, &c->job, &c->out.body);
     if (err == ERR_COMPACTED) {
         err = begin_again(c);
     }
+    if (err == 0 && c->job.done) {
+        err = answer_parts(c);
+    }
     if (err) {
         api_fail(c->call, err);
-    } else if (c->job.done) {
-        answer_range(c, &c->out.body);
     }
     return err || c->job.done;
 }
 
-/* The rest is done later: the answer so far, and what the request points
- * to, move to where they last. */
+/* The rest is done later, but for what a slice still has room for: the
+ * answer so far, and what the request points to, move to where they last. */
 static int go_on_later(struct api_call *c)
 {
     struct api *a = c->api;
+    size_t made = a->scratch.size;
     if (!c->kept) {
         struct proto_range range;
         int err = proto_decode_range(grpc_call_keep_message(c->call), &range);
@@ -57,7 +71,9 @@ static int go_on_later(struct api_call *c)
     struct buf empty = c->out.body;
     c->out.body = a->scratch;
     a->scratch = empty;
-    api_slice(a, &c->wait, range_slice);
+    if (made < APPLY_STEP_BYTES || !range_slice(&c->wait)) {
+        api_slice(a, &c->wait, range_slice);
+    }
     return 0;
 }
 
@@ -72,7 +88,7 @@ static void serve_range(struct api_call *c)
         err = apply_range_step(a->config.apply, &c->job, &a->scratch);
     }
     if (err == 0 && c->job.done) {
-        answer_range(c, &a->scratch);
+        api_respond_body(a, c->call, c->out.revision, &a->scratch);
     } else if (err == 0) {
         err = go_on_later(c);
     }

@@ -22,8 +22,9 @@ void api_slice(struct api *a, struct api_wait *w,
     api_later(a);
 }
 
-/* The first in the row; with more to do it stands last. True: there are
- * more. */
+/* The first in the row; with more to do it keeps its place for some turns,
+ * since ten answers half done have their memory all at once and come later
+ * than one after the other. True: there are more. */
 static bool slice_first(struct api *a)
 {
     if (list_empty(&a->slices)) {
@@ -33,7 +34,9 @@ static bool slice_first(struct api *a)
     struct api_wait *w = container_of(first, struct api_wait, link);
     list_remove(first);
     if (!w->poll(w)) {
-        list_append(&a->slices, first);
+        bool stays = ++w->turns < API_SLICE_TURNS;
+        w->turns = stays ? w->turns : 0;
+        list_append(stays ? a->slices.next : &a->slices, first);
     }
     return !list_empty(&a->slices);
 }

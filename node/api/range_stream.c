@@ -18,8 +18,9 @@ struct range_stream {
     bool has_job;
     int64_t revision; /* the header's */
     struct apply_range_job job;
-    struct buf body; /* of the message being made */
-    int64_t piece;   /* keys in a message */
+    struct api_parts parts; /* of the message being made */
+    struct buf body;        /* and its end */
+    int64_t piece;          /* keys in a message */
 };
 
 static struct api *api_of_stream(const struct range_stream *s)
@@ -33,37 +34,54 @@ static bool is_one_piece(const struct range_stream *s)
     return s->range.limit < 0;
 }
 
+static size_t piece_bytes(const struct range_stream *s)
+{
+    return s->parts.size + s->body.size - API_BODY_ROOM;
+}
+
 static void begin_piece(struct range_stream *s)
 {
-    buf_reset(&s->body, API_SCRATCH_KEEP);
+    api_body_begin(&s->body);
     if (!is_one_piece(s)) {
         s->job.pause_sent = s->job.sent + s->piece;
-        s->job.pause_bytes =
-            2 * (size_t)api_of_stream(s)->config.request_bytes_max;
     }
 }
 
-static void next_size(struct range_stream *s)
+/* A piece ends when it has all of its keys, or is twice as large as aimed. */
+static int step(struct range_stream *s)
+{
+    struct api *a = api_of_stream(s);
+    if (!is_one_piece(s)) {
+        size_t most = 2 * (size_t)a->config.request_bytes_max;
+        s->job.pause_bytes = most > s->parts.size ? most - s->parts.size : 1;
+    }
+    return api_parts_step(a, &s->parts, &s->job, &s->body);
+}
+
+static void next_size(struct range_stream *s, size_t size)
 {
     size_t aim = api_of_stream(s)->config.request_bytes_max;
-    if (s->body.size < aim / 2 && s->piece < INT32_MAX) {
+    if (size < aim / 2 && s->piece < INT32_MAX) {
         s->piece *= 2;
-    } else if (s->body.size > 2 * aim && s->piece > 1) {
+    } else if (size > 2 * aim && s->piece > 1) {
         s->piece /= 2;
     }
 }
 
 /* RangeStreamResponse{RangeResponse{header, kvs ...}} */
-static void send_piece(struct range_stream *s, bool last)
+static int send_piece(struct range_stream *s, bool last)
 {
     uint8_t header[API_HEADER_BYTES_MAX];
     uint8_t head[API_HEADER_BYTES_MAX + 2 * PROTO_VARINT_MAX];
     size_t size = last ? api_header(api_of_stream(s), s->revision, header) : 0;
-    uint8_t *to = proto_head(head, 1, size + s->body.size);
+    uint8_t *to = proto_head(head, 1, size + piece_bytes(s));
     to = proto_copy(to, slice_of(header, size));
-    struct bytes *tail = bytes_copy(buf_slice(&s->body));
-    grpc_send_bytes(s->stream->call, slice_of(head, (size_t)(to - head)), tail);
-    bytes_unref(tail);
+    int err = api_parts_add(&s->parts, &s->body);
+    if (err == 0) {
+        api_parts_send(&s->parts, s->stream->call,
+                       slice_of(head, (size_t)(to - head)));
+    }
+    return err;
 }
 
 /* ---- the run ---- */
@@ -92,22 +110,22 @@ static bool wait_for_reader(struct range_stream *s)
 static bool run(struct api_wait *w)
 {
     struct range_stream *s = container_of(w, struct range_stream, wait);
-    struct api *a = api_of_stream(s);
-    int err = apply_range_step(a->config.apply, &s->job, &s->body);
+    struct grpc_call *call = s->stream->call;
+    int err = step(s);
+    if (err == 0 && !s->job.done && !s->job.paused) {
+        return false;
+    }
+    size_t size = piece_bytes(s);
+    err = err ? err : send_piece(s, s->job.done);
     if (err) {
-        api_fail(s->stream->call, err);
+        api_fail(call, err);
         return true;
     }
     if (s->job.done) {
-        send_piece(s, true);
-        grpc_finish(s->stream->call, GRPC_OK, NULL);
+        grpc_finish(call, GRPC_OK, NULL);
         return true;
     }
-    if (!s->job.paused) {
-        return false;
-    }
-    send_piece(s, false);
-    next_size(s);
+    next_size(s, size);
     begin_piece(s);
     return wait_for_reader(s);
 }
@@ -204,6 +222,7 @@ void api_kv_range_stream_end(struct grpc_call *call)
         if (s->has_job) {
             apply_range_end(&s->job);
         }
+        api_parts_release(&s->parts);
         buf_release(&s->body);
         stream->state = NULL;
         free(s);

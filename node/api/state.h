@@ -19,6 +19,8 @@ enum {
     API_CHECKPOINTS_MAX = 1000,   /* in an entry */
     API_SMALL_BODY = 4096,        /* answers copied rather than shared */
     API_SCRATCH_KEEP = 256 << 10, /* larger ones are handed to the call */
+    API_SLICE_BYTES = 512 << 10,  /* a slice adds little more than this */
+    API_SLICE_TURNS = 8,          /* slices before the next one's turn */
     API_BODY_ROOM = sizeof(struct bytes), /* see api_body_begin() */
     API_STREAM_FIRST_KEYS = 10,           /* of a RangeStream's first message */
     API_STREAM_QUEUE_BYTES = 1 << 20,     /* nothing is read for a slower one */
@@ -37,6 +39,14 @@ enum {
 struct api_wait {
     struct list link;
     bool (*poll)(struct api_wait *w); /* true: over */
+    uint32_t turns;                   /* as the first of the slices */
+};
+
+/* What is complete of a long answer; parts.c. */
+struct api_parts {
+    struct bytes **items;
+    size_t count, capacity;
+    size_t size; /* bytes of all */
 };
 
 /* One expired lease under revocation. */
@@ -93,6 +103,7 @@ struct api_call {
     bool has_job; /* a Range that takes more than one step */
     bool kept;    /* the message is in memory of the call */
     struct apply_range_job job;
+    struct api_parts parts;                /* of its answer, out.body apart */
     struct api_session *session;           /* of Lock and Election */
     const struct resumed *resumed;         /* election.c's */
     const struct api_downgrade *downgrade; /* downgrade.c's */
@@ -154,9 +165,6 @@ void api_poll_waits(struct api *a);
 /* Header in front of `body`, and OK. */
 void api_respond(struct api *a, struct grpc_call *call, int64_t revision,
                  struct slice body);
-/* An answer of any size is made in one buffer and goes out in it: the room
- * at its front becomes the count of references. */
-void api_body_begin(struct buf *body);
 void api_respond_body(struct api *a, struct grpc_call *call, int64_t revision,
                       struct buf *body);
 /* api_respond() with what the apply left in c->out. */
@@ -192,6 +200,23 @@ enum {
 bool api_alarm_is_raised(const struct api *a, uint64_t member, int32_t type);
 /* The entry that raises one; `to` holds API_ALARM_SIZE_MAX. */
 struct slice api_alarm_encode(uint64_t member, int32_t type, uint8_t *to);
+
+/* ---- parts.c ---- */
+/* An answer is made in a buffer and goes out in it: the room at its front
+ * becomes the count of references. */
+void api_body_begin(struct buf *body);
+struct bytes *api_body_detach(struct buf *body);
+/* Takes what is in the body, which begins anew. ERR_TOO_LARGE: all together
+ * they are. */
+int api_parts_add(struct api_parts *p, struct buf *body);
+/* A slice of a Range, into the body and, where that is full, into parts.
+ * Errors of apply_range_step(). */
+int api_parts_step(struct api *a, struct api_parts *p,
+                   struct apply_range_job *job, struct buf *body);
+/* One message of head and parts; then there are none. */
+void api_parts_send(struct api_parts *p, struct grpc_call *call,
+                    struct slice head);
+void api_parts_release(struct api_parts *p);
 
 /* ---- quota.c ---- */
 /* What the quota counts: the file, and what is to be written to it. Tells

@@ -121,7 +121,7 @@ struct apply_range_job {
 enum {
     APPLY_STEP_KEYS = 2000,       /* a step looks at no more */
     APPLY_STEP_COUNTS = 20000,    /* or counts no more in the index */
-    APPLY_STEP_BYTES = 512 << 10, /* or adds little more than this */
+    APPLY_STEP_BYTES = 112 << 10, /* or adds little more than this */
 };
 /* ERR_COMPACTED, ERR_FUTURE: nothing begun, nothing to release. */
 int apply_range_begin(struct apply *a, const struct proto_range *range,

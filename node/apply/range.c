@@ -47,18 +47,35 @@ bool apply_range_passes(const struct proto_range *r, const struct mvcc_kv *kv)
             kv->create_revision >= r->min_create_revision);
 }
 
+static size_t number_size(int64_t v)
+{
+    return v ? 1 + proto_varint_size((uint64_t)v) : 0;
+}
+
 /* A KeyValue without its value: from the index alone, then without its
  * lease too, as the reference answers. */
 static int add_key(struct buf *body, const struct mvcc_kv *kv, int64_t lease)
 {
-    size_t mark;
-    int err = proto_begin(body, 2, &mark);
-    err = err ? err : proto_add_bytes(body, 1, kv->key);
-    err = err ? err : proto_add_u64(body, 2, (uint64_t)kv->create_revision);
-    err = err ? err : proto_add_u64(body, 3, (uint64_t)kv->mod_revision);
-    err = err ? err : proto_add_u64(body, 4, (uint64_t)kv->version);
-    err = err ? err : proto_add_u64(body, 6, (uint64_t)lease);
-    return err ? err : proto_end(body, mark);
+    size_t size = kv->key.size ? proto_head_size(1, kv->key.size) : 0;
+    size += kv->key.size + number_size(kv->create_revision) +
+            number_size(kv->mod_revision) + number_size(kv->version) +
+            number_size(lease);
+    size_t whole = proto_head_size(2, size) + size;
+    int err = buf_reserve(body, whole);
+    if (err) {
+        return err;
+    }
+    uint8_t *to = proto_head(body->data + body->size, 2, size);
+    if (kv->key.size) {
+        to = proto_copy(proto_head(to, 1, kv->key.size), kv->key);
+    }
+    to = proto_u64(to, 2, (uint64_t)kv->create_revision);
+    to = proto_u64(to, 3, (uint64_t)kv->mod_revision);
+    to = proto_u64(to, 4, (uint64_t)kv->version);
+    to = proto_u64(to, 6, (uint64_t)lease);
+    body->size += whole;
+    assert(to == body->data + body->size);
+    return 0;
 }
 
 int apply_range_add(const struct proto_range *r, const struct mvcc_kv *kv,

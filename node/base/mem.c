@@ -1,5 +1,6 @@
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,4 +52,20 @@ char *mem_printf(const char *format, ...)
     int n = vasprintf(&text, format, args);
     va_end(args);
     return n < 0 ? check(NULL) : text;
+}
+
+enum {
+    KEPT_BYTES_MAX = 64 << 20,  /* free at the heap's end, between two trims */
+    MAPPED_BYTES_MIN = 4 << 20, /* larger pieces come from the system, and go */
+};
+
+void mem_keep_freed(void)
+{
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES_MAX);
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
+}
+
+void mem_trim(void)
+{
+    malloc_trim(0);
 }

@@ -16,6 +16,11 @@ char *mem_strdup(const char *text);
 /* printf into fresh memory; the caller frees it with free(). */
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* For a server: freed memory is kept for the next to ask, until mem_trim()
+ * gives back what nobody uses. Any thread. */
+void mem_keep_freed(void);
+void mem_trim(void);
+
 #define container_of(ptr, type, member) \
     ((type *)((char *)(ptr)-offsetof(type, member)))
 

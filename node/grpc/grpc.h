@@ -141,6 +141,9 @@ void grpc_send(struct grpc_call *c, const ProtobufCMessage *message);
  * referenced, so that one encoding serves many calls. */
 void grpc_send_bytes(struct grpc_call *c, struct slice head,
                      struct bytes *tail);
+/* The same with several tails, in order; each is let go when it is sent. */
+void grpc_send_parts(struct grpc_call *c, struct slice head,
+                     struct bytes *const *parts, size_t count);
 /* Ends the call. `text` is copied; NULL: none. A unary OK call must have
  * sent its message. Calling it again is a no-op. */
 void grpc_finish(struct grpc_call *c, enum grpc_code code, const char *text);

@@ -7,11 +7,11 @@
 
 enum { GZIP_WINDOW = 15 + 16, GROW = 16 << 10 };
 
-int grpc_gzip_pack(struct slice parts[], int count, struct buf *out)
+int grpc_gzip_pack(const struct slice *parts, size_t count, struct buf *out)
 {
     z_stream z = {0};
     size_t size = 0;
-    for (int i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         size += parts[i].size;
     }
     if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8,
@@ -22,7 +22,7 @@ int grpc_gzip_pack(struct slice parts[], int count, struct buf *out)
     if (err == 0) {
         z.next_out = out->data + out->size;
         z.avail_out = (uInt)(out->capacity - out->size);
-        for (int i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++) {
             z.next_in = (Bytef *)(uintptr_t)parts[i].data;
             z.avail_in = (uInt)parts[i].size;
             deflate(&z, i + 1 < count ? Z_NO_FLUSH : Z_FINISH);

@@ -172,7 +172,7 @@ size_t grpc_status_decode(char *text, size_t size);
 const char *grpc_status_quote(struct arena *a, struct slice s);
 
 /* gzip.c */
-int grpc_gzip_pack(struct slice parts[], int count, struct buf *out);
+int grpc_gzip_pack(const struct slice *parts, size_t count, struct buf *out);
 /* ERR_TOO_LARGE past out->max; ERR_CORRUPT and why. */
 int grpc_gzip_unpack(struct slice in, struct buf *out, const char **ret_why);
 

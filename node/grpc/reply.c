@@ -1,5 +1,6 @@
 /* Answers: messages, status, and the header blocks around them. */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "base/endian.h"
 #include "grpc/internal.h"
@@ -77,7 +78,8 @@ static void write_chunk(struct grpc_call *c, struct h2_chunk *chunk,
     h2_stream_write(&c->stream, chunk);
 }
 
-static void write_gzipped(struct grpc_call *c, struct slice parts[], int count)
+static void write_gzipped(struct grpc_call *c, const struct slice *parts,
+                          size_t count)
 {
     struct buf packed = BUF_INIT(UINT32_MAX - GRPC_PREFIX_BYTES);
     if (grpc_gzip_pack(parts, count, &packed) != 0) {
@@ -110,24 +112,50 @@ void grpc_send(struct grpc_call *c, const ProtobufCMessage *message)
     write_chunk(c, chunk, size);
 }
 
+static void send_gzipped(struct grpc_call *c, struct slice head,
+                         struct bytes *const *parts, size_t count)
+{
+    struct slice *slices = mem_alloc((count + 1) * sizeof *slices);
+    slices[0] = head;
+    for (size_t i = 0; i < count; i++) {
+        slices[i + 1] = bytes_slice(parts[i]);
+    }
+    write_gzipped(c, slices, count + 1);
+    free(slices);
+}
+
 void grpc_send_bytes(struct grpc_call *c, struct slice head, struct bytes *tail)
+{
+    grpc_send_parts(c, head, &tail, tail ? 1 : 0);
+}
+
+void grpc_send_parts(struct grpc_call *c, struct slice head,
+                     struct bytes *const *parts, size_t count)
 {
     if (!grpc_call_alive(c)) {
         return;
     }
     if (c->is_gzip) {
-        struct slice parts[] = {head, bytes_slice(tail)};
-        write_gzipped(c, parts, 2);
+        send_gzipped(c, head, parts, count);
         return;
     }
+    size_t size = head.size;
+    for (size_t i = 0; i < count; i++) {
+        size += parts[i]->size;
+    }
     struct h2_chunk *chunk = chunk_new(c, head.size);
-    size_t size = head.size + (tail ? tail->size : 0);
     put_prefix(chunk, false, size);
     if (head.size) {
         memcpy(chunk->data + GRPC_PREFIX_BYTES, head.data, head.size);
     }
-    chunk->tail = bytes_ref(tail);
+    chunk->tail = bytes_ref(count ? parts[0] : NULL);
     write_chunk(c, chunk, size);
+    for (size_t i = 1; i < count; i++) {
+        struct h2_chunk *more =
+            h2_chunk_new(grpc_call_is_unary(c) ? &c->arena : NULL, 0);
+        more->tail = bytes_ref(parts[i]);
+        h2_stream_write(&c->stream, more);
+    }
 }
 
 void grpc_finish(struct grpc_call *c, enum grpc_code code, const char *text)

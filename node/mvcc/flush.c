@@ -19,14 +19,14 @@ enum {
 };
 
 struct mvcc_flush_limits mvcc_flush_limits = {
-    .pages_max = 2048,
+    .pages_max = 1024,
     .steps_max = UINT64_MAX,
 };
 
 struct step {
     struct mvcc_flush_step *f;
     MDB_txn *txn;
-    uint64_t bytes; /* appended */
+    uint64_t bytes; /* of pages, appended to */
     uint64_t pages; /* of the index, touched */
     const uint8_t *last_place;
     MDB_cursor *rev;
@@ -39,6 +39,16 @@ struct step {
 static bool step_is_full(const struct step *s)
 {
     return s->pages + s->bytes / STEP_PAGE_SIZE >= mvcc_flush_limits.pages_max;
+}
+
+/* What a row of this size takes of its pages: they hold whole rows, and one
+ * with more than half of a page has pages of its own. */
+static uint64_t page_share(size_t row)
+{
+    enum { ROOM = STEP_PAGE_SIZE - 16 };
+    return row <= ROOM / 2
+               ? STEP_PAGE_SIZE / (ROOM / row)
+               : (row + STEP_PAGE_SIZE - 1) / STEP_PAGE_SIZE * STEP_PAGE_SIZE;
 }
 
 static int append_rec(struct step *s, const struct mvcc_rec *rec)
@@ -54,7 +64,7 @@ static int append_rec(struct step *s, const struct mvcc_rec *rec)
         return kvdb_err(rc);
     }
     mvcc_row_encode(rev, rec->tombstone, stored, v.mv_data);
-    s->bytes += k.mv_size + v.mv_size + 2 * sizeof(uint64_t);
+    s->bytes += page_share(k.mv_size + v.mv_size + 2 * sizeof(uint64_t));
     return 0;
 }
 

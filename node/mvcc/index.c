@@ -91,6 +91,7 @@ static int seek_row(struct mvcc_index *x, MDB_val row, MDB_cursor_op op)
     }
     if (row.mv_size != MVCC_LONG_ROW_SIZE) {
         x->key = slice_of(row.mv_data, row.mv_size);
+        x->first = slice_of(data.mv_data, data.mv_size);
         return 0;
     }
     int err = collect_bucket(x, row);
@@ -181,9 +182,29 @@ int mvcc_index_row(MDB_cursor *cursor, MDB_val row, int64_t revision,
     return last_up_to(cursor, row, revision, ret_version);
 }
 
+/* Of a key that has only one, which has been read with the key. */
+static int only_version(const struct mvcc_index *x, int64_t revision,
+                        struct mvcc_version *ret_version)
+{
+    struct mvcc_version v;
+    int err = mvcc_version_decode(x->first, &v);
+    if (err == 0 && v.main > revision) {
+        err = ERR_NOT_FOUND;
+    }
+    if (err == 0) {
+        *ret_version = v;
+    }
+    return err;
+}
+
 int mvcc_index_at(struct mvcc_index *x, int64_t revision,
                   struct mvcc_version *ret_version)
 {
+    size_t versions;
+    if (!x->in_bucket && mdb_cursor_count(x->cursor, &versions) == 0 &&
+        versions == 1) {
+        return only_version(x, revision, ret_version);
+    }
     if (x->in_bucket) {
         struct slice row = x->bucket[x->bucket_pos].row;
         return mvcc_index_row(x->cursor,

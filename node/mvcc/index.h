@@ -18,7 +18,8 @@ struct mvcc_index {
     MDB_txn *txn;
     MDB_dbi long_key;
     MDB_cursor *cursor;
-    struct slice key; /* borrowed from the transaction's pages */
+    struct slice key;   /* borrowed from the transaction's pages */
+    struct slice first; /* outside a bucket: its oldest version, likewise */
     /* The bucket of long keys that the cursor is in, if any. */
     struct mvcc_index_entry *bucket;
     size_t bucket_count;

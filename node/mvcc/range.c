@@ -21,6 +21,7 @@ struct merge {
     struct mvcc_tree_cursor delta[SOURCE_DELTA_COUNT];
     struct mvcc_index index;
     bool index_at_end;
+    MDB_cursor *revs; /* opened for the first value that is in LMDB */
 };
 
 static int merge_open(struct merge *g, struct mvcc *m, struct slice key)
@@ -103,15 +104,34 @@ static int take(struct merge *g, struct slice key, struct mvcc_rec **ret_rec,
     return err == 0 && ret_version->tombstone ? ERR_NOT_FOUND : err;
 }
 
-static int describe(const struct merge *g, struct slice key,
+static int load(struct merge *g, const struct mvcc_version *v,
+                struct mvcc_kv *ret_kv)
+{
+    if (g->revs == NULL) {
+        int rc = mdb_cursor_open(g->index.txn, g->m->tables.rev, &g->revs);
+        if (rc != 0) {
+            return kvdb_err(rc);
+        }
+    }
+    return mvcc_load_next(g->revs, v->main, v->sub, ret_kv);
+}
+
+static void merge_close(struct merge *g)
+{
+    if (g->revs) {
+        mdb_cursor_close(g->revs);
+    }
+    mvcc_index_close(&g->index);
+}
+
+static int describe(struct merge *g, struct slice key,
                     const struct mvcc_rec *rec, const struct mvcc_version *v,
                     struct mvcc_found *ret_found)
 {
     mvcc_stat_of(v, &ret_found->stat);
     if (g->values) {
         return rec ? mvcc_rec_kv(rec, &ret_found->kv)
-                   : mvcc_load(kvdb_reader(g->m->db), g->m->tables.rev, v->main,
-                               v->sub, &ret_found->kv);
+                   : load(g, v, &ret_found->kv);
     }
     ret_found->kv = (struct mvcc_kv){
         .key = key,
@@ -220,7 +240,7 @@ static int scan_many(struct mvcc *m, const struct mvcc_range *range,
     if (err == 0) {
         err = run_merge(&g, s);
     }
-    mvcc_index_close(&g.index);
+    merge_close(&g);
     return err;
 }
 

@@ -42,6 +42,16 @@ int mvcc_point(struct mvcc *m, struct mvcc_index **ret_index)
     return err;
 }
 
+static int decode_row(MDB_val k, MDB_val v, struct mvcc_kv *ret_kv)
+{
+    bool tombstone;
+    struct slice encoded;
+    int err =
+        mvcc_row_decode(slice_of(k.mv_data, k.mv_size),
+                        slice_of(v.mv_data, v.mv_size), &tombstone, &encoded);
+    return err ? err : mvcc_record_decode(encoded, ret_kv);
+}
+
 int mvcc_load(MDB_txn *txn, MDB_dbi rev_table, int64_t main, uint64_t sub,
               struct mvcc_kv *ret_kv)
 {
@@ -53,12 +63,21 @@ int mvcc_load(MDB_txn *txn, MDB_dbi rev_table, int64_t main, uint64_t sub,
     if (rc != 0) {
         return rc == MDB_NOTFOUND ? ERR_CORRUPT : kvdb_err(rc);
     }
-    bool tombstone;
-    struct slice encoded;
-    int err =
-        mvcc_row_decode(slice_of(rev, sizeof rev),
-                        slice_of(v.mv_data, v.mv_size), &tombstone, &encoded);
-    return err ? err : mvcc_record_decode(encoded, ret_kv);
+    return decode_row(k, v, ret_kv);
+}
+
+int mvcc_load_next(MDB_cursor *revs, int64_t main, uint64_t sub,
+                   struct mvcc_kv *ret_kv)
+{
+    uint8_t rev[MVCC_REV_SIZE];
+    mvcc_rev_encode(main, sub, rev);
+    MDB_val k = {sizeof rev, rev};
+    MDB_val v;
+    int rc = mdb_cursor_get(revs, &k, &v, MDB_SET);
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? ERR_CORRUPT : kvdb_err(rc);
+    }
+    return decode_row(k, v, ret_kv);
 }
 
 void mvcc_stat_of(const struct mvcc_version *v, struct mvcc_stat *ret_stat)

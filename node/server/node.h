@@ -21,6 +21,8 @@ enum {
     NODE_UNCOMMITTED_BYTES_MAX = 128 << 20, /* proposals under way; more
                                                wait outside the log */
     NODE_FLUSH_INTERVAL_MS = 5000, /* a quiet delta goes to LMDB after it */
+    NODE_TRIM_INTERVAL_MS = 2000,  /* free memory goes back after it */
+
     NODE_METHODS_MAX = 64,
 };
 
@@ -79,6 +81,13 @@ struct node {
     struct pass_hook pass;
     struct timer *tick;
     struct timer *flush_timer;
+    struct timer *trim_timer;
+    struct node_trim {
+        bool is_busy;
+        uint32_t busy_ticks; /* in a row */
+        uint64_t seen;       /* work done by the last tick */
+        uint64_t trimmed;    /* and by the last time */
+    } trim;
 
     struct grpc_server *grpc;
     struct peer_hub *peers;
@@ -135,6 +144,8 @@ void node_store_close(struct node *n);
 void node_stage_member(struct node *n, const struct member *m);
 /* Freezes and commits the delta if there is something in it. */
 void node_flush(struct node *n);
+/* memory.c: every NODE_TRIM_INTERVAL_MS. */
+void node_trim_memory(struct node *n);
 
 /* rim.c: what the replica asks for */
 void node_replica_rim(struct node *n, struct replica_rim *ret_rim);

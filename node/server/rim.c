@@ -11,6 +11,7 @@
 enum {
     LOG_KEPT_FACTOR = 10, /* times the entries that are kept in any case,
                              for a follower that is behind */
+    LOG_ALONE_BYTES = 1 << 20,
 };
 
 static uint64_t persist(void *ctx, const struct raft_ready *ready)
@@ -111,12 +112,24 @@ static uint64_t slowest(struct node *n, uint64_t index)
     return index;
 }
 
+/* Entries that stay although everybody has them. To a member that is alone
+ * they are of use only when another joins, and that one can do with an image:
+ * so large ones are not worth their memory. */
+static uint64_t kept_for_joiners(struct node *n)
+{
+    const struct raft *raft = replica_raft(n->replica);
+    const struct raft_conf_state *conf = raft_conf(raft);
+    uint64_t keep = n->config->snapshot_catchup_entries;
+    bool alone = conf->voter_count + conf->learner_count == 1;
+    return alone && raft_log_bytes(raft) > LOG_ALONE_BYTES ? keep / 10 : keep;
+}
+
 /* Index up to which the log may leave memory. A follower that is away may be
  * back soon: the slowest is waited for, within bounds. One that is catching
  * up is waited for as long as Raft's bound on bytes allows. */
 static uint64_t dispensable(struct node *n, uint64_t index)
 {
-    uint64_t keep = n->config->snapshot_catchup_entries;
+    uint64_t keep = kept_for_joiners(n);
     uint64_t most = keep * LOG_KEPT_FACTOR;
     uint64_t low = index > most ? index - most : 0;
     uint64_t high = index > keep ? index - keep : 0;

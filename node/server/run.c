@@ -67,6 +67,14 @@ static void on_flush_timer(void *ctx)
     node_flush(ctx);
 }
 
+static void on_trim_timer(void *ctx)
+{
+    struct node *n = ctx;
+    if (n->db && n->mvcc) { /* else an image is taking their place */
+        node_trim_memory(n);
+    }
+}
+
 static void on_wal(void *ctx)
 {
     struct node *n = ctx;
@@ -426,6 +434,8 @@ static void start_time(struct node *n)
     timer_start(n->tick, tick, tick);
     n->flush_timer = timer_new(n->loop, on_flush_timer, n);
     timer_start(n->flush_timer, NODE_FLUSH_INTERVAL_MS, NODE_FLUSH_INTERVAL_MS);
+    n->trim_timer = timer_new(n->loop, on_trim_timer, n);
+    timer_start(n->trim_timer, NODE_TRIM_INTERVAL_MS, NODE_TRIM_INTERVAL_MS);
     node_begin(n);
 }
 
@@ -514,6 +524,7 @@ int server_run(struct config *c)
 {
     struct node n = {.config = c};
     list_init(&n.image_retries);
+    mem_keep_freed();
     signal(SIGPIPE, SIG_IGN);
     if (loop_new(&n.loop) != 0) {
         log_error("cannot make the event loop");

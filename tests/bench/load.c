@@ -1,6 +1,7 @@
 /*
  * Puts keys as fast as a server takes them: load HOST:PORT COUNT SIZE
- * [FIRST [IN_FLIGHT]]. Keys are k%09d. Fails when a put fails.
+ * [FIRST [IN_FLIGHT [ordered]]]. Keys are k%09d, spread over all numbers, or
+ * these in order. Fails when a put fails.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ static struct {
     uint64_t next, last, done;
     size_t value_size;
     uint8_t *value;
+    bool ordered;
     int status;
 } load;
 
@@ -49,8 +51,11 @@ static void start_one(void)
         return;
     }
     char key[32];
-    int n = snprintf(key, sizeof key, "k%09lu",
-                     (unsigned long)(load.next++ * 2654435761u % 1000000007u));
+    uint64_t number = load.next++;
+    if (!load.ordered) {
+        number = number * 2654435761u % 1000000007u;
+    }
+    int n = snprintf(key, sizeof key, "k%09lu", (unsigned long)number);
     Pb__PutRequest put = PB__PUT_REQUEST__INIT;
     put.key = (ProtobufCBinaryData){(size_t)n, (uint8_t *)key};
     put.value = (ProtobufCBinaryData){load.value_size, load.value};
@@ -65,7 +70,9 @@ int main(int argc, char **argv)
     struct url url;
     char text[512];
     if (argc < 4) {
-        fputs("usage: load HOST:PORT COUNT SIZE [FIRST [IN_FLIGHT]]\n", stderr);
+        fputs("usage: load HOST:PORT COUNT SIZE [FIRST [IN_FLIGHT "
+              "[ordered]]]\n",
+              stderr);
         return 2;
     }
     snprintf(text, sizeof text, "http://%s", argv[1]);
@@ -77,6 +84,7 @@ int main(int argc, char **argv)
     load.channel = grpc_channel_new(load.loop, &url.address, 5000);
     uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
     int in_flight = argc > 5 ? atoi(argv[5]) : 256;
+    load.ordered = argc > 6 && strcmp(argv[6], "ordered") == 0;
     load.next = first;
     load.last = first + strtoull(argv[2], NULL, 10);
     load.done = first;

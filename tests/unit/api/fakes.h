@@ -112,18 +112,23 @@ struct slice grpc_call_keep_message(struct grpc_call *c)
     c->message = arena_slice(&c->arena, c->message);
     return c->message;
 }
-void grpc_send_bytes(struct grpc_call *c, struct slice head, struct bytes *tail)
+void grpc_send_parts(struct grpc_call *c, struct slice head,
+                     struct bytes *const *parts, size_t count)
 {
-    if (!grpc_call_alive(c)) {
-        return;
-    }
-    if (c->discards) {
+    if (!grpc_call_alive(c) || c->discards) {
         return;
     }
     assert_true(c->count < 256);
+    size_t before = c->sent.size;
     buf_append_slice(&c->sent, head);
-    buf_append_slice(&c->sent, bytes_slice(tail));
-    c->sizes[c->count++] = (uint32_t)(head.size + (tail ? tail->size : 0));
+    for (size_t i = 0; i < count; i++) {
+        buf_append_slice(&c->sent, bytes_slice(parts[i]));
+    }
+    c->sizes[c->count++] = (uint32_t)(c->sent.size - before);
+}
+void grpc_send_bytes(struct grpc_call *c, struct slice head, struct bytes *tail)
+{
+    grpc_send_parts(c, head, &tail, tail ? 1 : 0);
 }
 void grpc_send(struct grpc_call *c, const ProtobufCMessage *m)
 {

@@ -85,6 +85,37 @@ static void crc32c_of_known_bytes(void **state)
     assert_int_equal(parts, 0xe3069283);
 }
 
+static uint32_t by_bits(uint32_t crc, const uint8_t *p, size_t size)
+{
+    crc = ~crc;
+    for (; size; size--) {
+        crc ^= *p++;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc & 1 ? (crc >> 1) ^ 0x82f63b78u : crc >> 1;
+        }
+    }
+    return ~crc;
+}
+
+/* Around every length at which it changes its way of working. */
+static void crc32c_of_any_length(void **state)
+{
+    static uint8_t bytes[8192];
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        seed = seed * 1103515245u + 12345u;
+        bytes[i] = (uint8_t)(seed >> 16);
+    }
+    for (size_t size = 0; size < sizeof bytes - 8;
+         size += size < 800 ? 1 : 61) {
+        const uint8_t *p = bytes + size % 8;
+        assert_int_equal(crc32c(seed, p, size), by_bits(seed, p, size));
+    }
+    for (size_t size = 3 * 1024 - 1; size <= 3 * 1024 + 1; size++) {
+        assert_int_equal(crc32c(7, bytes, size), by_bits(7, bytes, size));
+    }
+}
+
 struct note {
     struct letter letter;
     int number;
@@ -149,6 +180,7 @@ int main(void)
         cmocka_unit_test(arena_hands_out_aligned_memory_that_stays),
         cmocka_unit_test(idmap_agrees_with_a_plain_array),
         cmocka_unit_test(crc32c_of_known_bytes),
+        cmocka_unit_test(crc32c_of_any_length),
         cmocka_unit_test(mailbox_loses_and_reorders_nothing),
         cmocka_unit_test(bytes_count_their_references),
     };
