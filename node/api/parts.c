@@ -69,9 +69,15 @@ int api_parts_step(struct api *a, struct api_parts *p,
         if (err || job->done || job->paused || body->size < APPLY_STEP_BYTES) {
             return err;
         }
+        size_t whole = p->size;
         err = api_parts_add(p, body);
         if (err) {
             return err;
+        }
+        if (job->pause_bytes) { /* of the body, which begins anew */
+            size_t part = p->size - whole;
+            job->pause_bytes =
+                job->pause_bytes > part ? job->pause_bytes - part : 1;
         }
         buf_reserve(body, PART_BYTES);
         if (!again) {

@@ -89,8 +89,9 @@ int mvcc_point(struct mvcc *m, struct mvcc_index **ret_index);
 int mvcc_load(MDB_txn *txn, MDB_dbi rev_table, int64_t main, uint64_t sub,
               struct mvcc_kv *ret_kv);
 /* The same by a cursor of that table: cheap where the revision stands near
- * the one before, as in a range of keys that were written in their order. */
-int mvcc_load_next(MDB_cursor *revs, int64_t main, uint64_t sub,
+ * the one before, as in a range of keys that were written in their order.
+ * `follows`: it is likely the next one, and the cursor is at a row. */
+int mvcc_load_next(MDB_cursor *revs, int64_t main, uint64_t sub, bool follows,
                    struct mvcc_kv *ret_kv);
 /* The revision that reads see now. */
 int64_t mvcc_view(const struct mvcc *m);

@@ -21,7 +21,8 @@ struct merge {
     struct mvcc_tree_cursor delta[SOURCE_DELTA_COUNT];
     struct mvcc_index index;
     bool index_at_end;
-    MDB_cursor *revs; /* opened for the first value that is in LMDB */
+    MDB_cursor *revs;  /* opened for the first value that is in LMDB */
+    int64_t last_main; /* that it read */
 };
 
 static int merge_open(struct merge *g, struct mvcc *m, struct slice key)
@@ -113,7 +114,9 @@ static int load(struct merge *g, const struct mvcc_version *v,
             return kvdb_err(rc);
         }
     }
-    return mvcc_load_next(g->revs, v->main, v->sub, ret_kv);
+    bool follows = g->last_main > 0 && v->main == g->last_main + 1;
+    g->last_main = v->main;
+    return mvcc_load_next(g->revs, v->main, v->sub, follows, ret_kv);
 }
 
 static void merge_close(struct merge *g)

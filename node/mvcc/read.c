@@ -66,13 +66,17 @@ int mvcc_load(MDB_txn *txn, MDB_dbi rev_table, int64_t main, uint64_t sub,
     return decode_row(k, v, ret_kv);
 }
 
-int mvcc_load_next(MDB_cursor *revs, int64_t main, uint64_t sub,
+int mvcc_load_next(MDB_cursor *revs, int64_t main, uint64_t sub, bool follows,
                    struct mvcc_kv *ret_kv)
 {
     uint8_t rev[MVCC_REV_SIZE];
     mvcc_rev_encode(main, sub, rev);
-    MDB_val k = {sizeof rev, rev};
-    MDB_val v;
+    MDB_val k, v;
+    if (follows && mdb_cursor_get(revs, &k, &v, MDB_NEXT) == 0 &&
+        k.mv_size == sizeof rev && memcmp(k.mv_data, rev, sizeof rev) == 0) {
+        return decode_row(k, v, ret_kv);
+    }
+    k = (MDB_val){sizeof rev, rev};
     int rc = mdb_cursor_get(revs, &k, &v, MDB_SET);
     if (rc != 0) {
         return rc == MDB_NOTFOUND ? ERR_CORRUPT : kvdb_err(rc);
