@@ -341,6 +341,12 @@ static void promotion_done(void *ctx, int err)
     grpc_call_unref(call);
 }
 
+/* The leader was asked for it, or there was none. */
+static void forwarded(void *ctx, int err)
+{
+    promotion_done(ctx, err == ERR_NO_LEADER ? API_NO_LEADER : err);
+}
+
 void api_member_promote(struct grpc_call *call, struct slice message)
 {
     Pb__MemberPromoteRequest *rq =
@@ -356,7 +362,6 @@ void api_member_promote(struct grpc_call *call, struct slice message)
     if (api_is_leader(a)) {
         api_promote(a, rq->id, promotion_done, c);
     } else {
-        a->config.rim.forward_promote(a->config.rim.ctx, rq->id, promotion_done,
-                                      c);
+        a->config.rim.forward_promote(a->config.rim.ctx, rq->id, forwarded, c);
     }
 }

@@ -185,6 +185,8 @@ void grpc_client_close(struct h2_stream *st, uint32_t code)
 
 /* ---- the door ---- */
 
+enum { TIMEOUT_COUNT_MAX = 99999999 };
+
 static void add_header(struct grpc_client_call *c, const char *name,
                        const char *value)
 {
@@ -199,6 +201,23 @@ static void add_header(struct grpc_client_call *c, const char *name,
     c->nv[c->nv_count++] = nv;
 }
 
+/* Eight digits at most, so the unit grows. */
+static const char *timeout_text(struct arena *arena, uint64_t ms)
+{
+    static const struct {
+        char letter;
+        uint32_t of_last;
+    } units[] = {{'m', 1}, {'S', 1000}, {'M', 60}, {'H', 60}};
+    uint64_t count = ms;
+    size_t i = 0;
+    while (count > TIMEOUT_COUNT_MAX && i + 1 < sizeof units / sizeof *units) {
+        count /= units[++i].of_last;
+    }
+    count = count < TIMEOUT_COUNT_MAX ? count : TIMEOUT_COUNT_MAX;
+    return arena_printf(arena, "%llu%c", (unsigned long long)count,
+                        units[i].letter);
+}
+
 static void add_headers(struct grpc_client_call *c, const char *path,
                         const char *const *metadata, uint64_t deadline_ms)
 {
@@ -210,13 +229,7 @@ static void add_headers(struct grpc_client_call *c, const char *path,
     add_header(c, "te", "trailers");
     add_header(c, "user-agent", "cofre/" COFRE_VERSION);
     if (deadline_ms) {
-        bool is_long = deadline_ms > 99999999;
-        add_header(
-            c, "grpc-timeout",
-            arena_printf(&c->arena, "%llu%c",
-                         (unsigned long long)(is_long ? deadline_ms / 1000
-                                                      : deadline_ms),
-                         is_long ? 'S' : 'm'));
+        add_header(c, "grpc-timeout", timeout_text(&c->arena, deadline_ms));
     }
     for (size_t i = 0; metadata && metadata[i]; i += 2) {
         add_header(c, metadata[i], metadata[i + 1]);

@@ -135,7 +135,7 @@ void text_note_added(uint64_t id);
 uint64_t text_added(void);
 
 /* ---- stream.c: calls that stay open ---- */
-enum { OPEN_MAX = 16, LINES_MAX = 4096, LINE_BYTES_MAX = 1 << 20 };
+enum { OPEN_MAX = 24, LINES_MAX = 4096, LINE_BYTES_MAX = 1 << 20 };
 struct open_call {
     char name[16]; /* "": free */
     struct side *side;

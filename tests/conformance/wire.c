@@ -2,13 +2,17 @@
  * One HTTP/2 request by hand, for what no gRPC client would send:
  *   wire METHOD|PATH|- PART...      -: no request, a connection alone
  * Parts:
- *   NAME=VALUE     a header instead of the usual one, or one more
+ *   NAME=VALUE     a header instead of the usual one, or one more; +NAME=VALUE:
+ *                  one more, even if there is one
  *   no=NAME        ... and one left out
  *   frame{..}      a message in its frame; frame1, frame2: with that flag
  *   gzip{..}       ... compressed
  *   data=".."      bytes of the body as they are
  *   open           the request does not end
  *   alone          it ends with its headers
+ *   frames=".."    bytes in front of the request, behind our SETTINGS
+ *   rst            a RST_STREAM behind each answer
+ *   show=NAME      a line for this header of the answer
  *   times=N        N of them at once; the answer is the last one's
  *   rounds=N       N of them, each when the one before is answered
  *   pings=N        N PINGs behind the first answer (of each round), each
@@ -30,7 +34,7 @@
 #include "table.h"
 
 enum { HEADERS_MAX = 24, BODY_MAX = 64 << 20, PATIENCE_S = 15, GZIP = 31 };
-enum { STREAMS_AT_ONCE = 16 };
+enum { STREAMS_AT_ONCE = 1024 };
 
 struct wire {
     struct side *side;
@@ -40,9 +44,9 @@ struct wire {
     nghttp2_session *session;
     nghttp2_nv headers[HEADERS_MAX];
     int header_count;
-    struct buf body, answer;
+    struct buf body, answer, frames;
     size_t sent[STREAMS_AT_ONCE]; /* of the body, by stream */
-    bool is_open, is_alone, is_over, is_gzip, is_bare, stops;
+    bool is_open, is_alone, is_over, is_gzip, is_bare, stops, resets;
     char http[16], code[16], text[512];
     uint32_t reset;
     int32_t id; /* of the last request's stream */
@@ -50,7 +54,8 @@ struct wire {
     int pings_left; /* of this round */
     int pings_sent, pongs;
     bool has_answer;
-    char goaway[128]; /* "CODE TEXT" */
+    char shown[32], value[128]; /* a header of the answer */
+    char goaway[128];           /* "CODE TEXT" */
 };
 
 /* ---- the request ---- */
@@ -58,7 +63,10 @@ struct wire {
 static void set_header(struct wire *w, const char *name, size_t size,
                        struct slice value)
 {
-    int at = 0;
+    bool adds = *name == '+';
+    int at = adds ? w->header_count : 0;
+    name += adds;
+    size -= adds;
     while (at < w->header_count &&
            (w->headers[at].namelen != size ||
             memcmp(w->headers[at].name, name, size) != 0)) {
@@ -72,6 +80,7 @@ static void set_header(struct wire *w, const char *name, size_t size,
     w->headers[at].namelen = size;
     w->headers[at].value = arena_dup(a, value.data, value.size);
     w->headers[at].valuelen = value.size;
+    w->headers[at].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME; /* as it is */
     w->header_count += at == w->header_count;
 }
 
@@ -154,7 +163,9 @@ static const char *take_part(struct wire *w, const char *at)
         w->is_open |= strncmp(at, "open", size) == 0;
         w->is_alone |= strncmp(at, "alone", size) == 0;
         w->stops |= strncmp(at, "stop", size) == 0;
-        return w->is_open || w->is_alone || w->stops ? at + size : NULL;
+        w->resets |= strncmp(at, "rst", size) == 0;
+        bool is_known = w->is_open || w->is_alone || w->stops || w->resets;
+        return is_known ? at + size : NULL;
     }
     struct buf value = BUF_INIT(BODY_MAX);
     const char *next = at + size + 1;
@@ -172,6 +183,11 @@ static const char *take_part(struct wire *w, const char *at)
         w->rounds = number;
     } else if (strncmp(at, "pings=", 6) == 0) {
         w->pings = number;
+    } else if (strncmp(at, "show=", 5) == 0) {
+        snprintf(w->shown, sizeof w->shown, "%.*s", (int)value.size,
+                 (const char *)value.data);
+    } else if (strncmp(at, "frames=", 7) == 0) {
+        buf_append_slice(&w->frames, buf_slice(&value));
     } else if (strncmp(at, "data=", 5) == 0) {
         buf_append_slice(&w->body, buf_slice(&value));
     } else if (strncmp(at, "no=", 3) == 0) {
@@ -221,8 +237,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame,
         size_t room;
     } kept[] = {{":status", w->http, sizeof w->http},
                 {"grpc-status", w->code, sizeof w->code},
-                {"grpc-message", w->text, sizeof w->text}};
-    for (int i = 0; i < 3; i++) {
+                {"grpc-message", w->text, sizeof w->text},
+                {w->shown, w->value, sizeof w->value}};
+    for (int i = 0; i < 4; i++) {
         if (strlen(kept[i].name) == name_size &&
             memcmp(kept[i].name, name, name_size) == 0) {
             snprintf(kept[i].to, kept[i].room, "%.*s", (int)size, value);
@@ -290,6 +307,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame,
 
 static void ask(struct wire *w);
 
+/* Of a stream that is closed, as some clients do: nghttp2 would not. */
+static void send_reset(struct wire *w, int32_t id)
+{
+    uint8_t frame[13] = {0, 0, 4, 3, 0, 0, 0, (uint8_t)(id >> 8), (uint8_t)id};
+    send(w->fd, frame, sizeof frame, MSG_NOSIGNAL);
+}
+
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code,
                     void *ctx)
 {
@@ -298,6 +322,9 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code,
         return 0;
     }
     w->reset = code;
+    if (w->resets) {
+        send_reset(w, id);
+    }
     if (w->rounds > 0) {
         ask(w);
     } else {
@@ -369,6 +396,10 @@ static void talk(struct wire *w)
     nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_session_client_new2(&w->session, callbacks, w, option);
     nghttp2_submit_settings(w->session, NGHTTP2_FLAG_NONE, NULL, 0);
+    if (w->frames.size) {
+        flush(w);
+        send(w->fd, w->frames.data, w->frames.size, MSG_NOSIGNAL);
+    }
     if (w->is_bare) {
         w->rounds = 0;
     } else {
@@ -478,6 +509,7 @@ const char *wire_call(struct side *s, int member, const struct method *m,
     w.is_bare = strcmp(path, "-") == 0;
     buf_init(&w.body, BODY_MAX);
     buf_init(&w.answer, BODY_MAX);
+    buf_init(&w.frames, BODY_MAX);
     usual_headers(&w, path);
     const char *wrong = NULL;
     for (const char *at = text + strspn(text, " "); *at && !wrong;) {
@@ -490,6 +522,9 @@ const char *wire_call(struct side *s, int member, const struct method *m,
         w.fd = dial(&w);
         talk(&w);
         close(w.fd);
+        if (w.shown[0]) {
+            buf_printf(out, "%s %s\n", w.shown, w.value);
+        }
         if (w.pings) {
             buf_printf(out, "pongs %d\n", w.pongs);
         }
@@ -501,5 +536,6 @@ const char *wire_call(struct side *s, int member, const struct method *m,
     }
     buf_release(&w.body);
     buf_release(&w.answer);
+    buf_release(&w.frames);
     return wrong;
 }

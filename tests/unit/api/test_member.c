@@ -180,6 +180,9 @@ static void promote_on_a_follower(void **state)
             "etcdserver: re-configuration failed due to not enough started "
             "members");
     begin_promote(&c, 8);
+    fake.promote_done(fake.done_ctx, ERR_NO_LEADER);
+    refused(&c, 14, "etcdserver: no leader");
+    begin_promote(&c, 8);
     fake.promote_done(fake.done_ctx, 0);
     assert_false(c.finished); /* not applied here yet */
     fake.members.list[1].is_learner = false;

@@ -157,6 +157,31 @@ static void own_deadline(void **state)
     grpc_channel_free(ch);
 }
 
+/* On the wire a deadline has eight digits at most. */
+static void long_deadlines(void **state)
+{
+    static const uint64_t deadlines_ms[] = {99999999, 100000000, 99999999001,
+                                            9223372036854};
+    struct fixture *f = *state;
+    struct grpc_channel *ch = channel(f);
+    for (size_t i = 0; i < 4; i++) {
+        struct answer a = fresh(f);
+        f->held = NULL;
+        struct grpc_client_call *c =
+            start(ch, "/t.T/Hold", &a, deadlines_ms[i]);
+        grpc_client_send_bytes(c, slice_str("x"));
+        WAIT_FOR(f, f->held || a.statuses);
+        assert_int_equal(a.statuses, 0);
+        uint64_t left_ms =
+            (grpc_call_deadline_ns(f->held) - loop_now_ns(f->loop)) / 1000000;
+        assert_true(left_ms > deadlines_ms[i] - deadlines_ms[i] / 1000);
+        grpc_finish(f->held, GRPC_ABORTED, "enough");
+        WAIT_FOR(f, a.statuses);
+        assert_int_equal(a.code, GRPC_ABORTED);
+    }
+    grpc_channel_free(ch);
+}
+
 static void nobody_there(void **state)
 {
     struct fixture *f = *state;
@@ -252,7 +277,7 @@ int main(void)
         TEST(streams_both_ways),  TEST(large_answers_flow),
         TEST(own_deadline),       TEST(nobody_there),
         TEST(connects_again),     TEST(freeing_tells_what_is_open),
-        TEST(silence_is_noticed),
+        TEST(silence_is_noticed), TEST(long_deadlines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
