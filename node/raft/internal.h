@@ -43,6 +43,7 @@ struct raft_peer {
     uint64_t id;
     bool is_learner;
     bool recent_active; /* heard of since the last quorum check */
+    bool was_active;    /* before it */
     bool paused;        /* probe: one message is under way */
     bool forced;        /* send even when there is nothing new */
     enum raft_vote vote;

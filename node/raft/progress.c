@@ -48,6 +48,7 @@ void raft_progress_reset(struct raft_peer *p, uint64_t next)
     p->match = 0;
     p->next = next;
     p->recent_active = false;
+    p->was_active = false;
     p->forced = false;
     p->read_acked = 0;
 }

@@ -273,9 +273,9 @@ void raft_apply_conf_change(struct raft *r, enum raft_conf_change_type type,
  * follower that needs it gets a snapshot. */
 void raft_compact(struct raft *r, uint64_t index);
 
-/* Entries behind this index are still needed by a follower that answers or is
- * sent an image: without them it would need the next image at once.
- * UINT64_MAX: by nobody. */
+/* Entries behind this index are still needed by a follower that has answered
+ * within the last two election timeouts, or less: without them one that is
+ * sent an image would need the next at once. UINT64_MAX: by nobody. */
 uint64_t raft_waited_for(const struct raft *r);
 
 /* The leader sends a snapshot with this meta when a follower is behind the

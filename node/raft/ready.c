@@ -167,14 +167,13 @@ void raft_persisted(struct raft *r, uint64_t index, uint64_t term)
     }
 }
 
-/* Whoever answers, or is sent an image, will ask for what comes next. */
+/* Whoever answers will ask for what comes next, also after an image. */
 uint64_t raft_waited_for(const struct raft *r)
 {
     uint64_t least = UINT64_MAX;
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++) {
         const struct raft_peer *p = &r->peers[i];
-        if (p->id == r->config.id ||
-            (p->state == RAFT_PROBE && !p->recent_active)) {
+        if (p->id == r->config.id || !(p->recent_active || p->was_active)) {
             continue;
         }
         uint64_t has = p->state == RAFT_SNAPSHOT ? p->pending_snapshot

@@ -403,6 +403,7 @@ void raft_replication_tick(struct raft *r)
             return;
         }
         for (uint32_t i = 0; i < r->peer_count; i++) {
+            r->peers[i].was_active = r->peers[i].recent_active;
             r->peers[i].recent_active = false;
         }
     }

@@ -137,9 +137,11 @@ sent_at_least() { # member count
     ROOM=$room
     node_start 3 --wal-dir "$DIR/3.wal" --data-dir "$room/data"
     for member in 1 2 3; do wait_for 15 node_healthy "$member"; done
-    [ "$(leader)" != 3 ] || ctl move-leader "$(ctl_on 1 endpoint status \
-        -w json | jq -r '.[0].Status.header.member_id' | xargs printf %x)"
     lead=$(leader)
+    if [ "$lead" = 3 ]; then
+        ctl_on 3 move-leader "$(ctl member list | grep ", m1, " | cut -d, -f1)"
+        lead=1
+    fi
     node_kill 3
     fill /missed/ 2000 10000
     for at in $(seq 150); do ctl put /last "$at" >/dev/null; done

@@ -174,8 +174,8 @@ start_good() { # more arguments: the node runs and answers
         "$DIR/1.log")"
     mv "$DIR/1.log" "$DIR/json"
     start_good --log-format=console --log-level=info
+    wait_for 10 grep -q "ready to serve client requests" "$DIR/1.log"
     node_stop 1
-    has "$(cat "$DIR/1.log")" "ready to serve client requests"
     run jq -e . "$DIR/1.log"
     [ "$status" != 0 ]
 }
