@@ -28,6 +28,15 @@ a_follower() {
     echo $((lead % 3 + 1))
 }
 
+# What was filled has left the log of a member: nobody is waited for any
+# more. It looks only when something is applied.
+log_is_gone() { # member
+    ctl_on "$1" put /applied 1 >/dev/null
+    curl -s --max-time 2 "$(node_url "$1")/metrics" |
+        awk '$1 == "cofre_raft_log_bytes" { found = $2 < 1000000 }
+            END { exit !found }'
+}
+
 caught_up() { # member
     local i
     for i in $(members); do wait_for 15 same_contents "$i" "$1"; done
@@ -66,6 +75,7 @@ caught_up() { # member
     done <"$DIR/puts"
     ctl del /before/ --prefix
     ctl compaction "$(ctl get /one/1 -w json | jq .header.revision)"
+    wait_for 15 log_is_gone "$(leader)"
     node_start "$member"
     wait_for 30 node_healthy "$member"
     caught_up "$member"
@@ -145,6 +155,7 @@ sent_at_least() { # member count
     node_kill 3
     fill /missed/ 2000 10000
     for at in $(seq 150); do ctl put /last "$at" >/dev/null; done
+    wait_for 15 log_is_gone "$lead"
     node_start 3 --wal-dir "$DIR/3.wal" --data-dir "$room/data"
     wait_for 30 sent_at_least "$lead" 5
     has "$(cat "$DIR/3.log")" "No space left on device"
