@@ -39,23 +39,15 @@ static size_t piece_bytes(const struct range_stream *s)
     return s->parts.size + s->body.size - API_BODY_ROOM;
 }
 
+/* A piece ends when it has all of its keys, or is twice as large as aimed. */
 static void begin_piece(struct range_stream *s)
 {
     api_body_begin(&s->body);
     if (!is_one_piece(s)) {
         s->job.pause_sent = s->job.sent + s->piece;
+        s->job.pause_bytes =
+            2 * (size_t)api_of_stream(s)->config.request_bytes_max;
     }
-}
-
-/* A piece ends when it has all of its keys, or is twice as large as aimed. */
-static int step(struct range_stream *s)
-{
-    struct api *a = api_of_stream(s);
-    if (!is_one_piece(s)) {
-        size_t most = 2 * (size_t)a->config.request_bytes_max;
-        s->job.pause_bytes = most > s->parts.size ? most - s->parts.size : 1;
-    }
-    return api_parts_step(a, &s->parts, &s->job, &s->body);
 }
 
 static void next_size(struct range_stream *s, size_t size)
@@ -111,7 +103,7 @@ static bool run(struct api_wait *w)
 {
     struct range_stream *s = container_of(w, struct range_stream, wait);
     struct grpc_call *call = s->stream->call;
-    int err = step(s);
+    int err = api_parts_step(api_of_stream(s), &s->parts, &s->job, &s->body);
     if (err == 0 && !s->job.done && !s->job.paused) {
         return false;
     }

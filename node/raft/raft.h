@@ -134,7 +134,7 @@ struct raft_config {
     uint64_t log_bytes_max;         /* 0: no limit; beyond it applied entries
                                        leave memory, oldest first */
     uint64_t log_bytes_waited_max;  /* the same for those that
-                                       raft_waited_for() names */
+                                       raft_waited_for() names; not less */
     uint64_t seed;                  /* of the election jitter */
 };
 
@@ -275,8 +275,9 @@ void raft_compact(struct raft *r, uint64_t index);
 
 /* Entries behind this index are still needed by a follower that has answered
  * within the last two election timeouts, or less: without them one that is
- * sent an image would need the next at once. UINT64_MAX: by nobody. */
-uint64_t raft_waited_for(const struct raft *r);
+ * sent an image would need the next at once. `also_silent`: by any follower.
+ * UINT64_MAX: by nobody, or not the leader. */
+uint64_t raft_waited_for(const struct raft *r, bool also_silent);
 
 /* The leader sends a snapshot with this meta when a follower is behind the
  * log; while there is none (index 0), or it ends before the log in memory

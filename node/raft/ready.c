@@ -168,12 +168,13 @@ void raft_persisted(struct raft *r, uint64_t index, uint64_t term)
 }
 
 /* Whoever answers will ask for what comes next, also after an image. */
-uint64_t raft_waited_for(const struct raft *r)
+uint64_t raft_waited_for(const struct raft *r, bool also_silent)
 {
     uint64_t least = UINT64_MAX;
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->peer_count; i++) {
         const struct raft_peer *p = &r->peers[i];
-        if (p->id == r->config.id || !(p->recent_active || p->was_active)) {
+        bool answers = p->recent_active || p->was_active;
+        if (p->id == r->config.id || !(answers || also_silent)) {
             continue;
         }
         uint64_t has = p->state == RAFT_SNAPSHOT ? p->pending_snapshot
@@ -210,10 +211,11 @@ void raft_applied(struct raft *r, uint64_t index)
     if (r->incoming.index && index >= r->incoming.index) {
         r->incoming.index = 0;
     }
-    if (r->config.log_bytes_max == 0 || r->incoming.index) {
+    if (r->config.log_bytes_max == 0 || l->bytes <= r->config.log_bytes_max ||
+        r->incoming.index) {
         return;
     }
-    uint64_t waited_for = raft_waited_for(r);
+    uint64_t waited_for = raft_waited_for(r, false);
     shrink_log(l, r->config.log_bytes_max,
                waited_for < index ? waited_for : index);
     shrink_log(l, r->config.log_bytes_waited_max, index);

@@ -5,7 +5,7 @@
  * counts, then the files change places. A crash in between is finished at
  * the next start.
  *
- *   arrived (file) -> store.new.mdb filled on the pool -> named after its
+ *   arrived (file) -> store.new.mdb filled (bulk) -> named after its
  *   index: store.new.<index>.mdb -> Raft takes it -> install record durable
  *   in the WAL -> renamed to store.mdb -> reopen -> go on
  *
@@ -87,7 +87,7 @@ static void remove_whole(const struct node *n, uint64_t index)
 
 /* ---- before Raft has it ---- */
 
-/* On the pool. */
+/* On a bulk thread. */
 static void fill(void *ctx)
 {
     struct node_install *in = ctx;

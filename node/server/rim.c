@@ -97,21 +97,6 @@ static void apply_one(void *ctx, const struct raft_entry *e,
     mvcc_end(n->mvcc, e->index, e->term);
 }
 
-/* Everybody has the log up to here, or an image that is on its way to him. */
-static uint64_t slowest(struct node *n, uint64_t index)
-{
-    struct raft_progress all[MEMBERS_MAX];
-    uint32_t count =
-        raft_get_progress(replica_raft(n->replica), all, MEMBERS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t has = all[i].state == RAFT_SNAPSHOT ? all[i].pending_snapshot
-                       : all[i].state == RAFT_PROBE  ? all[i].next - 1
-                                                     : all[i].match;
-        index = all[i].id != n->id && has < index ? has : index;
-    }
-    return index;
-}
-
 /* Entries that stay although everybody has them. To a member that is alone
  * they are of use only when another joins, and that one can do with an image:
  * so large ones are not worth their memory. */
@@ -133,9 +118,11 @@ static uint64_t dispensable(struct node *n, uint64_t index)
     uint64_t most = keep * LOG_KEPT_FACTOR;
     uint64_t low = index > most ? index - most : 0;
     uint64_t high = index > keep ? index - keep : 0;
-    uint64_t needed = slowest(n, high);
+    const struct raft *raft = replica_raft(n->replica);
+    uint64_t slowest = raft_waited_for(raft, true);
+    uint64_t needed = slowest < high ? slowest : high;
     uint64_t end = needed > low ? needed : low;
-    uint64_t waited_for = raft_waited_for(replica_raft(n->replica));
+    uint64_t waited_for = raft_waited_for(raft, false);
     return end < waited_for ? end : waited_for;
 }
 
