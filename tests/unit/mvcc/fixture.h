@@ -22,6 +22,7 @@ struct fixture {
     struct mvcc *m;
     uint64_t index;
     int fatal_err;
+    bool no_thread; /* the store's steps are kvdb_drain()'s, one at a time */
 };
 
 static inline void fixture_fatal(void *ctx, int err, const char *text)
@@ -35,6 +36,7 @@ static inline void fixture_open(struct fixture *f)
     struct kvdb_config config = {
         .path = FIXTURE_PATH,
         .no_fsync = true,
+        .no_thread = f->no_thread,
         .fatal = fixture_fatal,
         .ctx = f,
     };
@@ -52,12 +54,24 @@ static inline void fixture_close(struct fixture *f)
     f->db = NULL;
 }
 
-static inline void fixture_new(struct fixture *f)
+static inline void fixture_new_at(struct fixture *f, bool no_thread)
 {
-    *f = (struct fixture){0};
+    *f = (struct fixture){.no_thread = no_thread};
     unlink(FIXTURE_PATH);
     unlink(FIXTURE_PATH "-lock");
     fixture_open(f);
+}
+
+static inline void fixture_new(struct fixture *f)
+{
+    fixture_new_at(f, false);
+}
+
+/* Jobs run in kvdb_drain() only, one step of each in turn: for tests of what
+ * lies between two steps. */
+static inline void fixture_new_stepped(struct fixture *f)
+{
+    fixture_new_at(f, true);
 }
 
 static inline void fixture_reopen(struct fixture *f)

@@ -251,7 +251,7 @@ static void test_amid_flush(void **state)
 {
     struct fixture f;
     struct mvcc_image *image = NULL;
-    fixture_new(&f);
+    fixture_new_stepped(&f);
     fill(&f);
     mvcc_flush_limits.pages_max = 2;
     mvcc_begin(f.m);
