@@ -25,7 +25,7 @@ static const char *header(struct admin_request *rq, const char *name)
     return MHD_lookup_connection_value(rq->conn, MHD_HEADER_KIND, name);
 }
 
-void admin_access_cors(struct admin_request *rq, struct MHD_Response *r)
+static void add_cors(struct admin_request *rq, struct MHD_Response *r)
 {
     const char *origin = header(rq, "Origin");
     const char *list = rq->admin->config.cors;
@@ -59,26 +59,28 @@ static struct slice without_port(const char *host)
     return slice_of(host, n);
 }
 
-static enum MHD_Result answer(struct admin_request *rq, int status,
-                              const char *content_type, const char *location,
-                              struct slice body)
+enum MHD_Result admin_reply(struct admin_request *rq, int status,
+                            const char *const *headers, struct MHD_Response *r)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(
-        body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     if (r == NULL) {
         return MHD_NO;
     }
-    if (content_type) {
-        MHD_add_response_header(r, "Content-Type", content_type);
-        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    for (size_t i = 0; headers[i]; i += 2) {
+        MHD_add_response_header(r, headers[i], headers[i + 1]);
     }
-    if (location) {
-        MHD_add_response_header(r, "Location", location);
-    }
-    admin_access_cors(rq, r);
+    add_cors(rq, r);
     enum MHD_Result ok = MHD_queue_response(rq->conn, (unsigned)status, r);
     MHD_destroy_response(r);
     return ok;
+}
+
+enum MHD_Result admin_reply_copy(struct admin_request *rq, int status,
+                                 const char *const *headers, struct slice body)
+{
+    return admin_reply(
+        rq, status, headers,
+        MHD_create_response_from_buffer(body.size, (void *)(uintptr_t)body.data,
+                                        MHD_RESPMEM_MUST_COPY));
 }
 
 static enum MHD_Result refuse_host(struct admin_request *rq, struct slice host)
@@ -93,8 +95,10 @@ static enum MHD_Result refuse_host(struct admin_request *rq, struct slice host)
                "The list is a guard against DNS rebinding "
                "(CVE-2018-5702).\n\n",
                (int)host.size, (const char *)host.data);
-    enum MHD_Result ok =
-        answer(rq, 421, "text/plain; charset=utf-8", NULL, buf_slice(&b));
+    static const char *const headers[] = {
+        "Content-Type", "text/plain; charset=utf-8", "X-Content-Type-Options",
+        "nosniff", NULL};
+    enum MHD_Result ok = admin_reply_copy(rq, 421, headers, buf_slice(&b));
     buf_release(&b);
     return ok;
 }
@@ -150,12 +154,14 @@ enum admin_access admin_access_judge(struct admin_request *rq)
 enum MHD_Result admin_access_answer(struct admin_request *rq)
 {
     const char *host = header(rq, "Host");
+    const char *const place[] = {"Location", rq->location, NULL};
+    static const char *const none[] = {NULL};
     switch (rq->access) {
     case ADMIN_ACCESS_HOST:
         return refuse_host(rq, without_port(host ? host : ""));
     case ADMIN_ACCESS_ELSEWHERE:
-        return answer(rq, 307, NULL, rq->location, slice_str(""));
+        return admin_reply_copy(rq, 307, place, slice_str(""));
     default:
-        return answer(rq, 200, NULL, NULL, slice_str(""));
+        return admin_reply_copy(rq, 200, none, slice_str(""));
     }
 }

@@ -265,20 +265,15 @@ void admin_answer(struct admin_request *rq, int status,
 
 enum MHD_Result admin_respond(struct admin_request *rq)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(
-        rq->body.size, rq->body.data, MHD_RESPMEM_MUST_COPY);
-    if (r == NULL) {
-        return MHD_NO;
-    }
-    MHD_add_response_header(r, "Content-Type", rq->content_type);
+    const char *headers[7] = {"Content-Type", rq->content_type};
+    size_t n = 2;
     if (rq->no_sniff) {
-        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+        headers[n++] = "X-Content-Type-Options";
+        headers[n++] = "nosniff";
     }
     if (rq->status == 405) {
-        MHD_add_response_header(r, "Allow", "GET");
+        headers[n++] = "Allow";
+        headers[n++] = "GET";
     }
-    admin_access_cors(rq, r);
-    enum MHD_Result ok = MHD_queue_response(rq->conn, (unsigned)rq->status, r);
-    MHD_destroy_response(r);
-    return ok;
+    return admin_reply_copy(rq, rq->status, headers, buf_slice(&rq->body));
 }

@@ -116,17 +116,7 @@ static enum MHD_Result respond(struct admin_request *rq)
                            MHD_SIZE_UNKNOWN, 32 << 10, read_out, rq, NULL)
                      : MHD_create_response_from_buffer(x->out.size, x->out.data,
                                                        MHD_RESPMEM_PERSISTENT);
-    if (r == NULL) {
-        return MHD_NO;
-    }
-    for (size_t i = 0; x->answer_headers[i]; i += 2) {
-        MHD_add_response_header(r, x->answer_headers[i],
-                                x->answer_headers[i + 1]);
-    }
-    admin_access_cors(rq, r);
-    enum MHD_Result ok = MHD_queue_response(rq->conn, (unsigned)rq->status, r);
-    MHD_destroy_response(r);
-    return ok;
+    return admin_reply(rq, rq->status, x->answer_headers, r);
 }
 
 /* A piece of the body; what does not fit now is offered again. */

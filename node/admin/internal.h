@@ -137,8 +137,12 @@ void admin_request_free(struct admin_request *rq);
 bool admin_checks_route(struct admin_request *rq);
 
 /* access.c, HTTP thread: who may ask. */
-/* Adds the CORS headers, if the origin is allowed. */
-void admin_access_cors(struct admin_request *rq, struct MHD_Response *r);
+/* Answers with these headers (name, value ..., NULL) and, if the origin is
+ * allowed, those of CORS; `r` is given up. NULL: no memory, cut off. */
+enum MHD_Result admin_reply(struct admin_request *rq, int status,
+                            const char *const *headers, struct MHD_Response *r);
+enum MHD_Result admin_reply_copy(struct admin_request *rq, int status,
+                                 const char *const *headers, struct slice body);
 /* What needs no look at the member, judged by the head alone ... */
 enum admin_access admin_access_judge(struct admin_request *rq);
 /* ... and answered when the body is in. */

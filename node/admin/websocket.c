@@ -116,21 +116,17 @@ static void on_upgrade(void *cls, struct MHD_Connection *conn, void *state,
     }
 }
 
-static enum MHD_Result refuse(struct admin_request *rq, unsigned status,
+static enum MHD_Result refuse(struct admin_request *rq, int status,
                               const char *text)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(
-        strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-    if (r == NULL) {
-        return MHD_NO;
-    }
-    MHD_add_response_header(r, "Content-Type", "text/plain; charset=utf-8");
-    MHD_add_response_header(r, "Sec-Websocket-Version", "13");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    admin_access_cors(rq, r);
-    enum MHD_Result ok = MHD_queue_response(rq->conn, status, r);
-    MHD_destroy_response(r);
-    return ok;
+    static const char *const headers[] = {"Content-Type",
+                                          "text/plain; charset=utf-8",
+                                          "Sec-Websocket-Version",
+                                          "13",
+                                          "X-Content-Type-Options",
+                                          "nosniff",
+                                          NULL};
+    return admin_reply_copy(rq, status, headers, slice_str(text));
 }
 
 static const char bearer[] = "Bearer, ";

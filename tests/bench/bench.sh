@@ -3,8 +3,9 @@
 # CPU per request, p50/p99, memory, fdatasyncs.
 #   tests/bench/bench.sh [one] [three] [keys] [api] [failover] [catchup]
 #                                                  (default: all of them)
-# Server on core 0, load on core 1. ETCD= names an etcd to compare with,
-# else the one on PATH, else one built by deploy/peers.sh where go is.
+# Server on core 0, load on core 1. ETCD= names an etcd to compare with (none:
+# cofre alone), else the one on PATH, else one built by deploy/peers.sh where
+# go is.
 # N= requests a row (default 100000; heavy ones are fewer); KILLS= (default
 # 50). Every row of writes is checked by the store's revision: h2load counts a
 # gRPC error as success. Our own programs check every answer.

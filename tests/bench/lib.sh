@@ -11,6 +11,7 @@ cleanup() {
 trap cleanup EXIT
 
 find_etcd() {
+    [ "${ETCD:-}" != none ] || return
     if [ -n "${ETCD:-}" ]; then echo "$ETCD"; return; fi
     if command -v etcd >/dev/null; then command -v etcd; return; fi
     if command -v go >/dev/null; then
