@@ -138,23 +138,19 @@ $(BUILD)/san/tests/unit/raft/test_scenario.o: CPPFLAGS += -DSCENARIO_DIR='"$(CUR
 unit: $(foreach m,$(UNIT_MODULES),$(UNIT_BIN_$(m)))
 	@deploy/run-unit.sh $^
 
-# The simulators. raftsim: Raft cores alone; sim: whole members. make sim RUNS=n SEED=first; sim-bugs shows that they
-# find what is put in on purpose.
+# The simulator of whole members. make sim RUNS=n SEED=first; sim-bugs shows that it finds what is put in on purpose.
 RUNS ?= 2000
-RAFT_RUNS ?= 300
 SEED ?= 1
 JOBS ?= $(shell nproc)
 SIM_SERVER := rim conf store boot_log boot_replica image_in image_out
 SIM_MODULES := proto net raft replica wal image kvdb mvcc lease watch apply peer
-define simulators
-$(BUILD)/raftsim.$(1): $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard tests/raftsim/*.c)) $(call archives,$(1),raft)
-	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$^ -o $$@
+define simulator
 $(BUILD)/sim.$(1): $(patsubst %.c,$(BUILD)/$(1)/%.o,$(wildcard tests/sim/*.c)) $(SIM_SERVER:%=$(BUILD)/$(1)/node/server/%.o) $(call archives,$(1),$(SIM_MODULES)) | $(LLHTTP)
 	$$(CC) $$(CFLAGS_$(1)) $$(LDFLAGS_$(1)) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LLHTTP) $$(NODE_LIBS) -o $$@
 endef
-$(foreach f,rel san bug,$(eval $(call simulators,$(f))))
-sim: $(BUILD)/sim.rel $(BUILD)/sim.san $(BUILD)/raftsim.san
-	@deploy/sim.sh runs $(BUILD) $(RUNS) $(SEED) $(JOBS) $(RAFT_RUNS)
+$(foreach f,rel san bug,$(eval $(call simulator,$(f))))
+sim: $(BUILD)/sim.rel $(BUILD)/sim.san
+	@deploy/sim.sh runs $(BUILD) $(RUNS) $(SEED) $(JOBS)
 sim-bugs: $(BUILD)/sim.bug
 	@deploy/sim.sh bugs $(BUILD) $(JOBS)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The simulators, started by make.
-#   deploy/sim.sh runs BUILD RUNS SEED JOBS RAFT_RUNS
+# The simulator, started by make.
+#   deploy/sim.sh runs BUILD RUNS SEED JOBS
 #   deploy/sim.sh bugs BUILD JOBS
 set -euo pipefail
 
@@ -8,8 +8,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 BUGS_RUNS=500 # seeds within which each mistake must be found
 SAME_RUNS=10  # seeds run in both builds
-SAN_RUNS=40   # of the runs, again under the sanitizers
-
+SAN_RUNS=400  # of the runs, again under the sanitizers
 
 # A seed is the same run in each build: its trace has the same hash.
 same() { # BUILD FIRST_SEED
@@ -26,7 +25,7 @@ same() { # BUILD FIRST_SEED
 }
 
 runs() {
-    local build=$1 runs=$2 seed=$3 jobs=$4 raft_runs=$5
+    local build=$1 runs=$2 seed=$3 jobs=$4
     local passed=0 failed=0 line status=0
     one() {
         echo "== $*"
@@ -43,7 +42,6 @@ runs() {
     one "$build/sim.rel" --runs "$runs" --from "$seed" --jobs "$jobs"
     one "$build/sim.san" --runs $((runs < SAN_RUNS ? runs : SAN_RUNS)) \
         --from "$seed" --jobs "$jobs"
-    one "$build/raftsim.san" --runs "$raft_runs" --from "$seed"
     echo "sim: $passed passed, $failed failed"
     [[ $failed == 0 && $status == 0 ]]
 }
