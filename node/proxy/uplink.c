@@ -13,8 +13,8 @@ struct uplink {
     const char *metadata[METADATA_MAX + 1];
     struct uplink_handler handler;
     void *ctx;
-    struct upstream_endpoint *endpoint;
-    struct grpc_client_call *rpc; /* NULL: not open */
+    struct upstream_endpoint *endpoint; /* NULL: not open */
+    struct grpc_client_call *rpc;       /* likewise */
     struct timer *timer;
     uint64_t pause_ms; /* before the next attempt */
 };
@@ -25,6 +25,7 @@ static void uplink_close(void *uplink)
     if (u->rpc) {
         grpc_client_cancel(u->rpc);
     }
+    upstream_unref(u->endpoint);
     timer_free(u->timer);
     arena_release(&u->arena);
     free(u);
@@ -42,6 +43,8 @@ static void on_status(void *ctx, enum grpc_code code, const char *text)
     struct uplink *u = ctx;
     u->rpc = NULL;
     upstream_note(u->endpoint, code, text);
+    upstream_unref(u->endpoint);
+    u->endpoint = NULL;
     if (!u->handler.down(u->ctx, code, text)) {
         uplink_close(u);
         return;

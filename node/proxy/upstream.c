@@ -1,5 +1,6 @@
 #include "upstream.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,13 +17,18 @@ struct upstream_endpoint {
     struct net_address address;
     struct grpc_channel *channel;
     uint64_t down_until_ms;
+    uint32_t refs; /* calls and streams that are on it */
+    bool is_listed;
+    struct list in_left;
 };
 
 struct upstream {
     struct upstream_config config;
-    struct upstream_endpoint endpoints[UPSTREAM_ENDPOINTS_MAX];
+    struct upstream_endpoint *endpoints[UPSTREAM_ENDPOINTS_MAX];
     uint32_t count;
     uint32_t next;
+    struct list left;    /* endpoints that are no more listed */
+    struct timer *sweep; /* frees those that nobody is on */
 };
 
 struct upstream_call {
@@ -30,9 +36,9 @@ struct upstream_call {
     struct upstream_ask ask;
     struct grpc_client_handler handler;
     void *ctx;
-    struct upstream_endpoint *endpoint;
-    struct grpc_client_call *rpc; /* NULL: between two attempts */
-    struct grpc_channel *own;     /* is_stream */
+    struct upstream_endpoint *endpoint; /* NULL: between two attempts */
+    struct grpc_client_call *rpc;       /* likewise */
+    struct grpc_channel *own;           /* is_stream */
     struct timer *pause;
     uint64_t pause_ms;
     uint32_t tried; /* endpoints since the last pause */
@@ -41,72 +47,196 @@ struct upstream_call {
 
 /* ---- endpoints ---- */
 
-static int add_endpoint(struct upstream *u, struct slice text, struct buf *why)
+int upstream_parse(struct slice text, struct net_address *ret_address)
 {
     struct url url;
     bool has_scheme = memmem(text.data, text.size, "://", 3) != NULL;
     char *full = mem_printf("%s%.*s", has_scheme ? "" : "http://",
                             (int)text.size, (const char *)text.data);
-    int err = u->count < UPSTREAM_ENDPOINTS_MAX ? url_parse(full, &url)
-                                                : ERR_TOO_LARGE;
+    int err = url_parse(full, &url);
     free(full);
     if (err == 0 && url.tls) {
         err = ERR_UNSUPPORTED;
     }
     if (err) {
-        buf_printf(why, "endpoint \"%.*s\": %s", (int)text.size,
-                   (const char *)text.data,
-                   err == ERR_UNSUPPORTED
-                       ? "TLS is not built into this version of cofre yet"
-                   : err == ERR_TOO_LARGE ? "too many endpoints"
-                                          : "not host:port");
         return err;
     }
     if (!url.is_unix && url.address.host[0] == '\0') {
         snprintf(url.address.host, sizeof url.address.host, "localhost");
     }
-    struct upstream_endpoint *e = &u->endpoints[u->count++];
+    *ret_address = url.address;
+    return 0;
+}
+
+static struct upstream_endpoint *endpoint_new(struct upstream *u,
+                                              const struct net_address *a)
+{
+    struct upstream_endpoint *e = mem_zalloc(sizeof *e);
     e->upstream = u;
-    e->address = url.address;
-    e->channel = grpc_channel_new(u->config.loop, &e->address,
-                                  u->config.dial_timeout_ms);
+    e->address = *a;
+    list_init(&e->in_left);
+    e->channel = grpc_channel_new(u->config.loop, a, u->config.dial_timeout_ms);
     grpc_channel_keepalive(e->channel, u->config.keepalive_ms,
                            u->config.keepalive_timeout_ms);
+    return e;
+}
+
+static void endpoint_free(struct upstream_endpoint *e)
+{
+    list_remove(&e->in_left);
+    grpc_channel_free(e->channel);
+    free(e);
+}
+
+/* Never from inside a channel's callback: it may be the one to be freed. */
+static void sweep(void *ctx)
+{
+    struct upstream *u = ctx;
+    list_each(it, safe, &u->left)
+    {
+        struct upstream_endpoint *e =
+            container_of(it, struct upstream_endpoint, in_left);
+        if (e->refs == 0) {
+            endpoint_free(e);
+        }
+    }
+}
+
+void upstream_unref(struct upstream_endpoint *e)
+{
+    if (e && --e->refs == 0 && !e->is_listed) {
+        timer_start(e->upstream->sweep, 0, 0);
+    }
+}
+
+static bool same_address(const struct net_address *a,
+                         const struct net_address *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0 &&
+           strcmp(a->path, b->path) == 0;
+}
+
+static struct upstream_endpoint *find(struct upstream_endpoint *const *list,
+                                      uint32_t count,
+                                      const struct net_address *a)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (same_address(&list[i]->address, a)) {
+            return list[i];
+        }
+    }
+    return NULL;
+}
+
+/* Puts the new list in place; the old one's endpoints are those of `old`. */
+static bool put_list(struct upstream *u, struct upstream_endpoint *const *old,
+                     uint32_t old_count, const struct net_address *list,
+                     uint32_t count)
+{
+    bool has_new = false;
+    u->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (find(u->endpoints, u->count, &list[i])) {
+            continue;
+        }
+        struct upstream_endpoint *e = find(old, old_count, &list[i]);
+        has_new |= e == NULL;
+        e = e ? e : endpoint_new(u, &list[i]);
+        e->is_listed = true;
+        u->endpoints[u->count++] = e;
+    }
+    return has_new;
+}
+
+bool upstream_set(struct upstream *u, const struct net_address *list,
+                  uint32_t count)
+{
+    struct upstream_endpoint *old[UPSTREAM_ENDPOINTS_MAX];
+    uint32_t old_count = u->count;
+    assert(count > 0 && count <= UPSTREAM_ENDPOINTS_MAX);
+    memcpy(old, u->endpoints, sizeof old);
+    for (uint32_t i = 0; i < old_count; i++) {
+        old[i]->is_listed = false;
+    }
+    bool is_other = put_list(u, old, old_count, list, count);
+    for (uint32_t i = 0; i < old_count; i++) {
+        if (!old[i]->is_listed) {
+            is_other = true;
+            list_append(&u->left, &old[i]->in_left);
+            timer_start(u->sweep, 0, 0);
+        }
+    }
+    u->next %= u->count;
+    return is_other;
+}
+
+static const char *reason_of(int err)
+{
+    return err == ERR_UNSUPPORTED
+               ? "TLS is not built into this version of cofre yet"
+           : err == ERR_TOO_LARGE ? "too many endpoints"
+                                  : "not host:port";
+}
+
+/* ERR_INVALID, ERR_UNSUPPORTED, ERR_TOO_LARGE. */
+static int parse_list(const char *endpoints, struct net_address *list,
+                      uint32_t *ret_count, struct buf *why)
+{
+    uint32_t count = 0;
+    for (const char *p = endpoints;; p++) {
+        size_t size = strcspn(p, ",");
+        int err = count < UPSTREAM_ENDPOINTS_MAX
+                      ? upstream_parse(slice_of(p, size), &list[count])
+                      : ERR_TOO_LARGE;
+        if (err) {
+            buf_printf(why, "endpoint \"%.*s\": %s", (int)size, p,
+                       reason_of(err));
+            return err;
+        }
+        count++;
+        p += size;
+        if (*p == '\0') {
+            break;
+        }
+    }
+    *ret_count = count;
     return 0;
 }
 
 int upstream_new(const struct upstream_config *config, const char *endpoints,
                  struct upstream **ret_upstream, struct buf *why)
 {
+    struct net_address list[UPSTREAM_ENDPOINTS_MAX];
+    uint32_t count = 0;
+    int err = parse_list(endpoints, list, &count, why);
+    if (err) {
+        return err;
+    }
     struct upstream *u = mem_zalloc(sizeof *u);
     u->config = *config;
-    for (const char *p = endpoints;; p++) {
-        size_t size = strcspn(p, ",");
-        int err = add_endpoint(u, slice_of(p, size), why);
-        if (err) {
-            upstream_free(u);
-            return err;
-        }
-        p += size;
-        if (*p == '\0') {
-            break;
-        }
-    }
+    list_init(&u->left);
+    u->sweep = timer_new(config->loop, sweep, u);
+    upstream_set(u, list, count);
     *ret_upstream = u;
     return 0;
 }
 
 void upstream_free(struct upstream *u)
 {
-    for (uint32_t i = 0; u && i < u->count; i++) {
-        grpc_channel_free(u->endpoints[i].channel);
+    if (u == NULL) {
+        return;
     }
+    for (uint32_t i = 0; i < u->count; i++) {
+        endpoint_free(u->endpoints[i]);
+    }
+    sweep(u);
+    timer_free(u->sweep);
     free(u);
 }
 
 const struct net_address *upstream_first(const struct upstream *u)
 {
-    return &u->endpoints[0].address;
+    return &u->endpoints[0]->address;
 }
 
 struct upstream_endpoint *upstream_pick(struct upstream *u)
@@ -115,13 +245,14 @@ struct upstream_endpoint *upstream_pick(struct upstream *u)
     uint32_t at = u->next;
     for (uint32_t i = 0; i < u->count; i++) {
         uint32_t one = (u->next + i) % u->count;
-        if (u->endpoints[one].down_until_ms <= now) {
+        if (u->endpoints[one]->down_until_ms <= now) {
             at = one;
             break;
         }
     }
     u->next = (at + 1) % u->count;
-    return &u->endpoints[at];
+    u->endpoints[at]->refs++;
+    return u->endpoints[at];
 }
 
 struct loop *upstream_loop(const struct upstream *u)
@@ -146,8 +277,15 @@ void upstream_note(struct upstream_endpoint *e, enum grpc_code code,
 
 /* ---- calls ---- */
 
+static void leave_endpoint(struct upstream_call *c)
+{
+    upstream_unref(c->endpoint);
+    c->endpoint = NULL;
+}
+
 static void free_call(struct upstream_call *c)
 {
+    leave_endpoint(c);
     timer_free(c->pause);
     grpc_channel_free(c->own);
     free(c);
@@ -206,6 +344,7 @@ static void on_status(void *ctx, enum grpc_code code, const char *text)
     bool lost = grpc_status_lost(code, text);
     c->rpc = NULL;
     upstream_note(c->endpoint, code, text);
+    leave_endpoint(c);
     bool is_harmless = !c->has_answer && (never || (lost && c->ask.repeats));
     if (is_harmless && (c->ask.waits || c->tried + 1 < c->upstream->count)) {
         again(c);

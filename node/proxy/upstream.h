@@ -2,6 +2,12 @@
  * The members behind the proxy: a connection to each, calls in turn. A call
  * that reached nobody goes to the next; one that may be repeated also goes
  * on when its connection was lost under it.
+ *
+ * The list may change (upstream_set). New calls know only the new one; what
+ * is under way at an endpoint that has left stays there, for a member that
+ * is not asked any more may still answer. A stream both ways moves when its
+ * connection ends: its owner then resumes it without a gap, as always. The
+ * connection is closed when nothing is left on it.
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H
@@ -27,7 +33,16 @@ int upstream_new(const struct upstream_config *config, const char *endpoints,
 /* No call may be open. */
 void upstream_free(struct upstream *u);
 
-/* One endpoint's address, the first's; for what is fixed at the start. */
+/* One endpoint as `endpoints` has it. ERR_INVALID; ERR_UNSUPPORTED: https. */
+int upstream_parse(struct slice text, struct net_address *ret_address);
+/* These are the endpoints from now on: `count` from 1 to
+ * UPSTREAM_ENDPOINTS_MAX, copied. One that was there already keeps its
+ * connection; one that is named twice counts once. Whether any came or
+ * left. */
+bool upstream_set(struct upstream *u, const struct net_address *list,
+                  uint32_t count);
+
+/* The address of the first endpoint, until the list changes. */
 const struct net_address *upstream_first(const struct upstream *u);
 
 struct upstream_ask {
@@ -52,8 +67,10 @@ void upstream_pause(struct upstream_call *c, bool paused);
 void upstream_cancel(struct upstream_call *c);
 
 struct loop *upstream_loop(const struct upstream *u);
-/* For streams both ways: the next endpoint in turn, and what became of it. */
+/* For streams both ways: the next endpoint in turn, with a reference for the
+ * caller; its connection; and what became of it there. */
 struct upstream_endpoint *upstream_pick(struct upstream *u);
+void upstream_unref(struct upstream_endpoint *e); /* NULL is fine */
 struct grpc_channel *upstream_channel(struct upstream_endpoint *e);
 void upstream_note(struct upstream_endpoint *e, enum grpc_code code,
                    const char *text);
