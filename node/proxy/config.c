@@ -38,11 +38,12 @@ static const struct pflag flags[] = {
      "HTTP/2 streams of a client's connection"},
     {"debug", PFLAG_BOOL, "false", "log from debug level on"},
     {"endpoints-auto-sync-interval", PFLAG_DURATION, "0",
-     "take the endpoints from the member list now and then", 0, PFLAG_REFUSED},
+     "interval at which the endpoints are taken from the member list; 0: "
+     "never"},
     {"resolver-prefix", PFLAG_STRING, "",
-     "prefix under which proxies register themselves", 0, PFLAG_REFUSED},
-    {"resolver-ttl", PFLAG_INT, "0", "lease of that registration, in seconds",
-     0, PFLAG_REFUSED},
+     "prefix under which proxies register themselves, to name each other in "
+     "MemberList"},
+    {"resolver-ttl", PFLAG_INT, "0", "lease of that registration, in seconds"},
     {"discovery-srv", PFLAG_STRING, "", "domain with SRV records of members", 0,
      PFLAG_REFUSED},
     {"discovery-srv-name", PFLAG_STRING, "", "suffix of the SRV service name",
@@ -140,11 +141,33 @@ static const char *read_addresses(struct proxy_config *c)
     return NULL;
 }
 
+/* NULL, or what is wrong with the flags about registering. */
+static const char *read_resolver(struct proxy_config *c)
+{
+    struct pflag_set *set = &c->flags;
+    const char *prefix = pflag_text(set, "resolver-prefix");
+    int64_t ttl_s = pflag_int(set, "resolver-ttl");
+    c->resolver_prefix = prefix;
+    c->resolver_ttl_s = ttl_s;
+    if (prefix[0] && ttl_s < 1) {
+        return arena_printf(&set->arena, "invalid resolver-ttl %lld",
+                            (long long)ttl_s);
+    }
+    if (!prefix[0] && ttl_s > 0) {
+        return "invalid resolver-prefix \"\"";
+    }
+    if (prefix[0] && pflag_text(set, "advertise-client-url")[0] == '\0') {
+        return "invalid advertise-client-url \"\"";
+    }
+    return NULL;
+}
+
 static void read_rest(struct proxy_config *c)
 {
     struct pflag_set *set = &c->flags;
     c->endpoints = pflag_text(set, "endpoints");
     c->name_space = pflag_text(set, "namespace");
+    c->sync_interval_ms = ms_of(set, "endpoints-auto-sync-interval");
     c->dial_keepalive_ms = ms_of(set, "dial-keepalive-time");
     c->dial_keepalive_timeout_ms = ms_of(set, "dial-keepalive-timeout");
     c->send_bytes_max = count_of(set, "max-send-bytes", INT32_MAX);
@@ -167,12 +190,17 @@ bool proxy_config_load(struct proxy_config *c, int argc, char **argv,
         log_setup(LOG_LEVEL_DEBUG, false, STDERR_FILENO);
     }
     *ret_status = 1;
+    const char *why = read_resolver(c);
+    if (why) {
+        fprintf(stderr, "%s\n", why);
+        return false;
+    }
     if (pflag_int(&c->flags, "self-signed-cert-validity") < 1) {
         fprintf(stderr, "selfSignedCertValidity is invalid,it should be "
                         "greater than 0\n");
         return false;
     }
-    const char *why = read_addresses(c);
+    why = read_addresses(c);
     if (why) {
         fprintf(stderr, "%s\n", why);
         return false;

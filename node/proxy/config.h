@@ -14,6 +14,9 @@ struct proxy_config {
     bool has_advertise;
     struct net_address advertise_address;
     const char *name_space;
+    const char *resolver_prefix; /* "": the proxy does not register */
+    int64_t resolver_ttl_s;
+    uint64_t sync_interval_ms; /* 0: the endpoints stay as given */
     bool has_metrics;
     struct net_address metrics;
     uint64_t dial_keepalive_ms; /* 0: never ask */

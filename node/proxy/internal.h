@@ -10,6 +10,9 @@
 #include "hub.h"
 #include "keeper.h"
 #include "namespace.h"
+#include "registration.h"
+#include "roster.h"
+#include "sync.h"
 #include "upstream.h"
 
 enum {
@@ -60,6 +63,11 @@ struct proxy {
     struct listener *metrics_listener;
     struct list http; /* requests that wait for a member, http.c */
     struct grpc_channel *advertised; /* NULL: no advertised address */
+    char host[256];
+    struct sync *sync;                 /* NULL: the endpoints are as given */
+    struct registration *registration; /* NULL: no resolver prefix */
+    struct roster *roster;             /* likewise */
+    int stopping; /* what is to be told off before the loop may end */
     struct loop_signals signals;
 };
 

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "internal.h"
@@ -153,6 +154,28 @@ static int start_upstream(struct proxy *p)
     return err;
 }
 
+static void start_members(struct proxy *p)
+{
+    const struct proxy_config *c = p->config;
+    gethostname(p->host, sizeof p->host - 1);
+    if (c->sync_interval_ms) {
+        p->sync = sync_new(p->upstream, c->sync_interval_ms);
+    }
+    if (c->resolver_prefix[0] == '\0') {
+        return;
+    }
+    struct registration_config rc = {
+        .upstream = p->upstream,
+        .name_space = &p->name_space,
+        .prefix = c->resolver_prefix,
+        .address = c->advertise,
+        .name = p->host,
+        .ttl_s = c->resolver_ttl_s,
+    };
+    p->registration = registration_new(&rc);
+    p->roster = roster_new(p->upstream, &p->name_space, c->resolver_prefix);
+}
+
 static int start(struct proxy *p)
 {
     const struct proxy_config *c = p->config;
@@ -180,16 +203,30 @@ static int start(struct proxy *p)
                             &p->metrics_listener);
     }
     if (err == 0) {
+        start_members(p);
         loop_stop_on_signals(p->loop, &p->signals);
         log_info("started gRPC proxy", LOG_STR("address", c->listen_text));
     }
     return err;
 }
 
-static void drained(void *ctx)
+static void one_stopped(void *ctx)
 {
     struct proxy *p = ctx;
-    loop_stop(p->loop);
+    if (--p->stopping == 0) {
+        loop_stop(p->loop);
+    }
+}
+
+/* Until the clients are told, and nobody is sent here any more; each is
+ * bounded in time. */
+static void drain(struct proxy *p)
+{
+    p->stopping = 1;
+    p->stopping += registration_leave(p->registration, one_stopped, p);
+    grpc_server_stop(p->grpc, GRPC_UNAVAILABLE, "etcdserver: server stopped",
+                     one_stopped, p);
+    loop_run(p->loop);
 }
 
 /* Clients are told first: their streams hang on the hub and the keeper, these
@@ -202,14 +239,15 @@ static void stop(struct proxy *p)
     admin_free(p->admin);
     p->admin = NULL;
     if (p->grpc) {
-        grpc_server_stop(p->grpc, GRPC_UNAVAILABLE,
-                         "etcdserver: server stopped", drained, p);
-        loop_run(p->loop);
+        drain(p);
         grpc_server_free(p->grpc);
         proxy_streams_close(p);
         cache_free(p->cache);
         name_space_release(&p->name_space);
     }
+    sync_free(p->sync);
+    registration_free(p->registration);
+    roster_free(p->roster);
     upstream_free(p->upstream);
 }
 

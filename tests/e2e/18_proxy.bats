@@ -405,7 +405,7 @@ has_line() { # NAME LINE
     done
     for flag in --cert=x --key=x --cacert=x --cert-file=x --key-file=x \
         --trusted-ca-file=x --auto-tls --insecure-skip-tls-verify \
-        --resolver-prefix=x --endpoints-auto-sync-interval=1s; do
+        --experimental-leasing-prefix=x; do
         run "$COFRE" grpc-proxy start "$flag"
         is 1 "$status"
         has "$output" "${flag%%=*} is not built into this version"
