@@ -8,7 +8,7 @@ V ?= $(shell cat VERSION)
 CC ?= gcc
 
 # Layers: a module may include the doors of the modules named here, and of base always.
-MODULES := base pflag proto pbjson raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica restore api admin proxy tcpproxy server
+MODULES := base pflag proto pbjson raft wal image kvdb net h2 grpc gateway mvcc lease auth watch apply peer replica restore api admin srv proxy tcpproxy server
 USES_base :=
 USES_pflag :=
 USES_proto :=
@@ -31,11 +31,12 @@ USES_replica := raft
 USES_restore := image kvdb mvcc wal replica
 USES_api := proto net grpc kvdb image mvcc lease auth watch apply replica
 USES_admin := net gateway
-USES_proxy := pflag proto net grpc peer admin
-USES_tcpproxy := pflag net
+USES_srv := net
+USES_proxy := pflag proto net grpc peer admin srv
+USES_tcpproxy := pflag net srv
 USES_server := $(filter-out server,$(MODULES))
 USES_client := net h2 grpc proto image
-USES_cli := $(USES_client) client pflag restore
+USES_cli := $(USES_client) client pflag restore srv
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
         -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter -Wno-missing-field-initializers

@@ -15,7 +15,7 @@ BUILD_PACKAGES="gcc make libc6-dev binutils dpkg-dev patch xz-utils
     liblmdb-dev libuv1-dev libjansson-dev libyaml-dev zlib1g-dev
     libcrypt-dev node-llhttp busybox-static ca-certificates libcmocka-dev"
 TEST_PACKAGES="bats etcd-client nghttp2-client jq curl debootstrap cppcheck
-    clang-format shellcheck procps iproute2 nftables"
+    clang-format shellcheck procps iproute2 nftables dnsmasq-base"
 
 # Debian's own static libmicrohttpd drags GnuTLS in, so it is built here from
 # Debian's source package, without HTTPS.

@@ -7,6 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli.h"
+#include "srv/srv.h"
+
+enum { ENDPOINT_SIZE_MAX = 300 }; /* of an SRV record, as text */
 
 void cli_quit(int code)
 {
@@ -58,7 +61,7 @@ static void tell_flags(struct cli *x)
     }
 }
 
-/* TLS and SRV records are asked for: say no, never connect without. */
+/* TLS is asked for: say no, never connect without. */
 static void check_transport(struct cli *x)
 {
     static const char *const files[] = {"cert", "key", "cacert"};
@@ -78,10 +81,61 @@ static void check_transport(struct cli *x)
                  "--insecure-transport=false: TLS is not supported by this "
                  "version");
     }
-    if (*pflag_text(&x->flags, "discovery-srv")) {
+}
+
+/* Appends the endpoint of a record, or says why not: one with TLS ends the
+ * process, one without is passed over where such are not wanted. */
+static void add_discovered(struct cli *x, const struct srv_record *r,
+                           struct buf *list)
+{
+    struct buf text = BUF_INIT(ENDPOINT_SIZE_MAX);
+    srv_endpoint_text(r, &text);
+    int size = (int)text.size;
+    const char *endpoint = (const char *)text.data;
+    if (r->tls) {
         cli_exit(CLI_EXIT_BAD_FEATURE,
-                 "--discovery-srv is not supported by this version");
+                 "--discovery-srv: endpoint %.*s: TLS is not supported by "
+                 "this version",
+                 size, endpoint);
+    } else if (!pflag_bool(&x->flags, "insecure-discovery")) {
+        fprintf(stderr, "ignoring discovered insecure endpoint \"%.*s\"\n",
+                size, endpoint);
+    } else {
+        buf_append_str(list, list->size ? "," : "");
+        buf_append_slice(list, buf_slice(&text));
     }
+    buf_release(&text);
+}
+
+/* --discovery-srv: what is found stands in for --endpoints. Without
+ * --insecure-discovery even those would be asked with TLS, by the
+ * domain's name, when nothing else is left. */
+static void discover(struct cli *x)
+{
+    struct srv_domain d = {
+        .domain = pflag_text(&x->flags, "discovery-srv"),
+        .name = pflag_text(&x->flags, "discovery-srv-name"),
+    };
+    struct srv_list found;
+    struct buf text = BUF_INIT(SRV_RECORDS_MAX * ENDPOINT_SIZE_MAX);
+    if (*d.domain == 0) {
+        return;
+    }
+    if (srv_find(&d, &found, &text) != 0) {
+        cli_exit(CLI_EXIT_ERROR, "%.*s", (int)text.size,
+                 (const char *)text.data);
+    }
+    for (uint32_t i = 0; i < found.count; i++) {
+        add_discovered(x, &found.list[i], &text);
+    }
+    if (!pflag_bool(&x->flags, "insecure-discovery")) {
+        cli_exit(CLI_EXIT_BAD_FEATURE,
+                 "--insecure-discovery=false: TLS is not supported by this "
+                 "version");
+    }
+    pflag_find(&x->flags, "endpoints")->text = arena_printf(
+        &x->flags.arena, "%.*s", (int)text.size, (const char *)text.data);
+    buf_release(&text);
 }
 
 static void choose_format(struct cli *x, unsigned formats)
@@ -101,6 +155,7 @@ void cli_begin(struct cli *x, unsigned formats)
     if (pflag_bool(&x->flags, "debug")) {
         tell_flags(x);
     }
+    discover(x);
     choose_format(x, formats);
     x->hex = pflag_bool(&x->flags, "hex");
     check_transport(x);

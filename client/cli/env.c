@@ -22,7 +22,7 @@ const struct pflag cli_global_flags[] = {
     {"discovery-srv", PFLAG_STRING, "",
      "domain whose SRV records name the endpoints", 'd'},
     {"discovery-srv-name", PFLAG_STRING, "",
-     "service name in those SRV records"},
+     "suffix of the service's name in those SRV records"},
     {"endpoints", PFLAG_LIST, "127.0.0.1:2379",
      "servers to ask, host:port, separated by commas"},
     {"hex", PFLAG_BOOL, "false", "print byte strings in hexadecimal"},

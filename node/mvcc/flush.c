@@ -16,19 +16,22 @@ enum {
     STEP_PAGE_SIZE = 4096,
     /* A key with more versions than fit half a page has pages of its own. */
     INLINE_VERSIONS_MAX = 40,
+    /* Records of a delta for each page of the index that they change. */
+    RECORDS_PER_PAGE = 8,
 };
 
 struct mvcc_flush_limits mvcc_flush_limits = {
-    .pages_max = 1024,
+    .pages_max = 768,
     .steps_max = UINT64_MAX,
 };
 
 struct step {
     struct mvcc_flush_step *f;
     MDB_txn *txn;
-    uint64_t bytes; /* of pages, appended to */
-    uint64_t pages; /* of the index, touched */
-    const uint8_t *last_place;
+    uint64_t bytes;        /* of pages, appended to */
+    uint64_t pages;        /* of the index, touched */
+    const uint8_t *lowest; /* rows seen in the index' page now */
+    const uint8_t *highest;
     MDB_cursor *rev;
     MDB_cursor *index;
     /* versions of one key, newest first */
@@ -112,7 +115,19 @@ static int drop_old_lease(struct step *s, MDB_val row)
                                    : 0;
 }
 
-/* Rows of one page lie within a page's length of each other. */
+static bool is_same_page(struct step *s, const uint8_t *place)
+{
+    const uint8_t *low = place < s->lowest ? place : s->lowest;
+    const uint8_t *high = place > s->highest ? place : s->highest;
+    if (s->lowest == NULL || high - low >= STEP_PAGE_SIZE) {
+        return false;
+    }
+    s->lowest = low;
+    s->highest = high;
+    return true;
+}
+
+/* Rows of one page lie within a page's length of each other, in any order. */
 static void note_page(struct step *s, const MDB_val *row, int64_t version)
 {
     MDB_val k = *row;
@@ -122,10 +137,9 @@ static void note_page(struct step *s, const MDB_val *row, int64_t version)
         return;
     }
     const uint8_t *place = k.mv_data;
-    if (s->last_place == NULL || place < s->last_place ||
-        place >= s->last_place + STEP_PAGE_SIZE) {
+    if (!is_same_page(s, place)) {
         s->pages++;
-        s->last_place = place;
+        s->lowest = s->highest = place;
     }
     if (version > INLINE_VERSIONS_MAX) {
         s->pages += 2;
@@ -233,6 +247,7 @@ int mvcc_flush_step(struct mvcc_flush_step *f, MDB_txn *txn)
         mdb_cursor_close(s.rev);
     }
     free(s.chain);
+    f->index_pages += s.pages;
     /* A revision or a version that is there already. */
     return err == ERR_EXISTS ? ERR_CORRUPT : err;
 }
@@ -276,11 +291,33 @@ static void tell_waiters(struct list *waiters, int err)
     }
 }
 
+/*
+ * How large the next delta may grow. A page of the index is copied and
+ * written once a flush, whatever the number of its records that change: where
+ * keys are spread over many pages, a large delta halves the work of a put;
+ * where they are not, it is memory for nothing. A small delta says little.
+ */
+static void learn_size(struct mvcc *m, const struct mvcc_flush_step *f)
+{
+    uint64_t min = m->flush_bytes_max / 2;
+    if (f->delta->rec_count == 0 || f->delta->bytes < min / 2) {
+        return;
+    }
+    uint64_t wanted = f->index_pages * RECORDS_PER_PAGE *
+                      (f->delta->bytes / f->delta->rec_count);
+    m->flush_bytes = wanted < min                  ? min
+                     : wanted < m->flush_bytes_max ? wanted
+                                                   : m->flush_bytes_max;
+}
+
 static void flush_done(struct kvdb_job *job, int err)
 {
     struct flush *f = container_of(job, struct flush, job);
     struct mvcc *m = f->m;
     struct mvcc_state state = f->state;
+    if (err == 0) {
+        learn_size(m, &f->step);
+    }
     free(f);
     if (err != 0) {
         /* The frozen delta stays readable; nothing will be durable. */

@@ -48,7 +48,9 @@ struct mvcc_stat {
 
 struct mvcc_config {
     struct kvdb *db;
-    uint64_t flush_bytes; /* delta size that asks for a flush; 0: 10 MiB */
+    /* Delta size that asks for a flush, at most; 0: 10 MiB. Half of it where
+     * the records come to few pages of the index. */
+    uint64_t flush_bytes_max;
 };
 
 /* Reads revision, compact revision, applied index; scans nothing but what a
@@ -140,7 +142,7 @@ uint64_t mvcc_durable_term(const struct mvcc *m);
 uint64_t mvcc_applied_index(const struct mvcc *m); /* last mvcc_end */
 uint64_t mvcc_applied_term(const struct mvcc *m);
 uint64_t mvcc_delta_bytes(const struct mvcc *m);
-/* True when the delta is over flush_bytes and no flush runs. */
+/* True when the delta has grown enough and no flush runs. */
 bool mvcc_wants_flush(const struct mvcc *m);
 /* Freezes delta and staged rows and commits them in the background; `done`
  * (may be NULL) runs on the loop when durable. A call while one runs is

@@ -5,7 +5,7 @@
 #include "private.h"
 
 enum {
-    FLUSH_BYTES_DEFAULT = 10 << 20,
+    FLUSH_BYTES_MAX_DEFAULT = 10 << 20,
 };
 
 static int64_t max_revision(int64_t a, int64_t b)
@@ -57,8 +57,9 @@ int mvcc_open(const struct mvcc_config *config, struct mvcc **ret_mvcc)
 {
     struct mvcc *m = mem_zalloc(sizeof *m);
     m->db = config->db;
-    m->flush_bytes =
-        config->flush_bytes ? config->flush_bytes : FLUSH_BYTES_DEFAULT;
+    m->flush_bytes_max = config->flush_bytes_max ? config->flush_bytes_max
+                                                 : FLUSH_BYTES_MAX_DEFAULT;
+    m->flush_bytes = m->flush_bytes_max;
     m->active = mvcc_delta_new();
     list_init(&m->flush_running);
     list_init(&m->flush_queued);

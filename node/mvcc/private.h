@@ -38,7 +38,8 @@ struct mvcc_hash_job;
 struct mvcc {
     struct kvdb *db;
     struct mvcc_tables tables;
-    uint64_t flush_bytes;
+    uint64_t flush_bytes_max;
+    uint64_t flush_bytes; /* of the delta now, see flush.c */
     /* Set by mvcc_close(); long jobs look at it. */
     atomic_bool stopping;
 
@@ -126,6 +127,7 @@ struct mvcc_flush_step {
     const struct mvcc_delta *delta;
     size_t next_rec; /* to go into KVDB_REV */
     uint64_t steps;
+    uint64_t index_pages; /* touched so far */
     bool in_index;
     struct mvcc_tree_cursor next_key; /* to go into KVDB_INDEX */
 };

@@ -44,12 +44,11 @@ static const struct pflag flags[] = {
      "prefix under which proxies register themselves, to name each other in "
      "MemberList"},
     {"resolver-ttl", PFLAG_INT, "0", "lease of that registration, in seconds"},
-    {"discovery-srv", PFLAG_STRING, "", "domain with SRV records of members", 0,
-     PFLAG_REFUSED},
-    {"discovery-srv-name", PFLAG_STRING, "", "suffix of the SRV service name",
-     0, PFLAG_REFUSED},
-    {"insecure-discovery", PFLAG_BOOL, "false", "take insecure SRV records", 0,
-     PFLAG_REFUSED},
+    {"discovery-srv", PFLAG_STRING, "",
+     "domain with SRV records of members, taken instead of --endpoints"},
+    {"discovery-srv-name", PFLAG_STRING, "", "suffix of the SRV service name"},
+    {"insecure-discovery", PFLAG_BOOL, "false",
+     "take SRV records without TLS (those with TLS are refused)"},
     {"cert", PFLAG_STRING, "", "client certificate for the members", 0,
      PFLAG_REFUSED},
     {"key", PFLAG_STRING, "", "its key", 0, PFLAG_REFUSED},
@@ -166,6 +165,11 @@ static void read_rest(struct proxy_config *c)
 {
     struct pflag_set *set = &c->flags;
     c->endpoints = pflag_text(set, "endpoints");
+    c->discovery = (struct srv_domain){
+        .domain = pflag_text(set, "discovery-srv"),
+        .name = pflag_text(set, "discovery-srv-name"),
+        .insecure = pflag_bool(set, "insecure-discovery"),
+    };
     c->name_space = pflag_text(set, "namespace");
     c->sync_interval_ms = ms_of(set, "endpoints-auto-sync-interval");
     c->dial_keepalive_ms = ms_of(set, "dial-keepalive-time");
@@ -207,6 +211,27 @@ bool proxy_config_load(struct proxy_config *c, int argc, char **argv,
     }
     read_rest(c);
     return true;
+}
+
+int proxy_config_discover(struct proxy_config *c)
+{
+    struct srv_list found = {.count = 0};
+    struct buf text = BUF_INIT(SRV_RECORDS_MAX * 300);
+    int err =
+        c->discovery.domain[0] ? srv_discover(&c->discovery, &found, &text) : 0;
+    if (err) {
+        fprintf(stderr, "%.*s\n", (int)text.size, (const char *)text.data);
+    }
+    for (uint32_t i = 0; i < found.count; i++) {
+        buf_append_str(&text, i ? "," : "");
+        srv_endpoint_text(&found.list[i], &text);
+    }
+    if (found.count) {
+        c->endpoints = arena_printf(&c->flags.arena, "%.*s", (int)text.size,
+                                    (const char *)text.data);
+    }
+    buf_release(&text);
+    return err;
 }
 
 void proxy_config_release(struct proxy_config *c)

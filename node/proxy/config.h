@@ -4,12 +4,14 @@
 
 #include "net/net.h"
 #include "pflag/pflag.h"
+#include "srv/srv.h"
 
 struct proxy_config {
     struct pflag_set flags; /* owns the texts */
     const char *listen_text;
     struct net_address listen;
     const char *endpoints;
+    struct srv_domain discovery;
     const char *advertise; /* "": none */
     bool has_advertise;
     struct net_address advertise_address;
@@ -32,6 +34,10 @@ struct proxy_config {
 /* True: run. False: *ret_status is the exit status. Release in any case. */
 bool proxy_config_load(struct proxy_config *c, int argc, char **argv,
                        int *ret_status);
+/* --discovery-srv: puts what is found in the place of the endpoints; they stay
+ * where it is not given or nothing is left. Blocks. Errors of srv_find(), which
+ * are told on standard error. */
+int proxy_config_discover(struct proxy_config *c);
 void proxy_config_release(struct proxy_config *c);
 
 #endif

@@ -179,15 +179,19 @@ static void start_members(struct proxy *p)
 static int start(struct proxy *p)
 {
     const struct proxy_config *c = p->config;
-    int err = start_upstream(p);
-    if (err == 0) {
-        err = open_listener(p, &c->listen, accepted, &p->listener);
-    }
+    int err = open_listener(p, &c->listen, accepted, &p->listener);
     if (err) {
         return err;
     }
     log_info("listening for gRPC proxy client requests",
              LOG_STR("address", c->listen_text));
+    err = proxy_config_discover(p->config);
+    if (err == 0) {
+        err = start_upstream(p);
+    }
+    if (err) {
+        return err;
+    }
     log_info("create proxy client", LOG_STR("endpoints", c->endpoints));
     name_space_init(&p->name_space, slice_str(c->name_space));
     p->cache = cache_new();

@@ -399,10 +399,10 @@ has_line() { # NAME LINE
         is 1 "$status"
         has "$output" "Error: unknown flag: --nonsense"
         is "unknown flag: --nonsense" "${lines[-1]}"
-        run "$COFRE" "$word" start --discovery-srv example.org
-        is 1 "$status"
-        has "$output" "--discovery-srv is not built into this version"
     done
+    run "$COFRE" gateway start --trusted-ca-file=x
+    is 1 "$status"
+    has "$output" "--trusted-ca-file is not built into this version"
     for flag in --cert=x --key=x --cacert=x --cert-file=x --key-file=x \
         --trusted-ca-file=x --auto-tls --insecure-skip-tls-verify \
         --experimental-leasing-prefix=x; do

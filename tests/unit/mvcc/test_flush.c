@@ -160,6 +160,43 @@ static void test_staged(void **state)
     fixture_close(&f);
 }
 
+/* Puts of keys `stride` apart, around a ring of 20,000, until a flush is
+ * wanted; then it is done. Returns how many. */
+static int puts_until_flush(struct fixture *f, int stride)
+{
+    int count = 0;
+    while (!mvcc_wants_flush(f->m)) {
+        char key[16];
+        snprintf(key, sizeof key, "key-%06d", count++ * stride % 20000);
+        fixture_put(f, key, "v");
+    }
+    assert_int_equal(fixture_flush(f), 0);
+    return count;
+}
+
+/* A delta grows larger where its keys are spread over many pages. */
+static void test_size_learned(void **state)
+{
+    struct fixture f;
+    fixture_new(&f);
+    put_many(&f, 20000, 10);
+    assert_int_equal(fixture_flush(&f), 0);
+    mvcc_close(f.m);
+    struct mvcc_config config = {.db = f.db, .flush_bytes_max = 200 << 10};
+    assert_int_equal(mvcc_open(&config, &f.m), 0);
+    puts_until_flush(&f, 1); /* neighbours */
+    puts_until_flush(&f, 1);
+    int dense = puts_until_flush(&f, 1);
+    int spread = puts_until_flush(&f, 61);
+    assert_true(spread < dense + dense / 4); /* learned from the one before */
+    spread = puts_until_flush(&f, 61);
+    assert_true(spread > dense + dense / 2);
+    puts_until_flush(&f, 1);
+    int again = puts_until_flush(&f, 1);
+    assert_true(again < spread - spread / 4);
+    fixture_close(&f);
+}
+
 struct order {
     int calls[8];
     int count;
@@ -224,11 +261,9 @@ static void test_empty_entry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_corrupt_record),
-        cmocka_unit_test(test_staged),
-        cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_empty_entry),
+        cmocka_unit_test(test_disk_full), cmocka_unit_test(test_corrupt_record),
+        cmocka_unit_test(test_staged),    cmocka_unit_test(test_size_learned),
+        cmocka_unit_test(test_queue),     cmocka_unit_test(test_empty_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
