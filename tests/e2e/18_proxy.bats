@@ -1,48 +1,14 @@
 #!/usr/bin/env bats
 # The gRPC proxy and the TCP gateway, with stock clients and ours.
 load helper
+load proxy
 
 teardown() {
     show_logs
     cluster_stop
 }
 
-# What runs for $DIR, its pid in $DIR/NAME.pid, so that cluster_stop finds it.
-background() { # NAME COMMAND...
-    local name=$1
-    shift
-    "$@" >>"$DIR/$name.log" 2>&1 3>&- </dev/null &
-    echo $! >"$DIR/$name.pid"
-}
-
-listens() { # port
-    ! port_is_free "$1"
-}
-
-# proxy_start NAME [FLAG...]: in front of all members; $DIR/NAME.port.
-proxy_start() {
-    local name=$1 port
-    shift
-    port=$(free_port)
-    echo "$port" >"$DIR/$name.port"
-    background "$name" "${PROXY:-$COFRE}" grpc-proxy start \
-        --listen-addr "127.0.0.1:$port" --endpoints "$(endpoints)" \
-        --advertise-client-url "127.0.0.1:$port" "$@"
-    wait_for 10 listens "$port"
-}
-
-address() { # NAME
-    echo "127.0.0.1:$(<"$DIR/$1.port")"
-}
-
-# through NAME ARG...: our client at a proxy.
-through() {
-    local name=$1
-    shift
-    "$COFRECTL" --endpoints="$(address "$name")" "$@"
-}
-
-# The same in the background, as process $DIR/NAME.pid.
+# Our client at a proxy, in the background, as process $DIR/NAME.pid.
 client_start() { # NAME PROXY ARG...
     local name=$1 at
     at=$(address "$2")

@@ -3,53 +3,19 @@
 # proxies that register themselves and name each other.
 load helper
 load members
+load proxy
 
 teardown() {
     show_logs
     cluster_stop
 }
 
-# What runs for $DIR, its pid in $DIR/NAME.pid, so that cluster_stop finds it.
-background() { # NAME COMMAND...
-    local name=$1
-    shift
-    "$@" >>"$DIR/$name.log" 2>&1 3>&- </dev/null &
-    echo $! >"$DIR/$name.pid"
-}
-
-listens() { # port
-    ! port_is_free "$1"
-}
-
-# proxy_start NAME ENDPOINTS [FLAG...]: $DIR/NAME.port.
-proxy_start() {
-    local name=$1 endpoints=$2 port
-    shift 2
-    port=$(free_port)
-    echo "$port" >"$DIR/$name.port"
-    background "$name" "${PROXY:-$COFRE}" grpc-proxy start \
-        --listen-addr "127.0.0.1:$port" --endpoints "$endpoints" \
-        --advertise-client-url "127.0.0.1:$port" "$@"
-    wait_for 10 listens "$port"
-}
-
 # resolver_start NAME TTL [FLAG...]: one that registers itself.
 resolver_start() {
     local name=$1 ttl=$2
     shift 2
-    proxy_start "$name" "$(endpoints)" --resolver-prefix proxies \
+    proxy_start "$name" --resolver-prefix proxies \
         --resolver-ttl "$ttl" "$@"
-}
-
-address() { # NAME
-    echo "127.0.0.1:$(<"$DIR/$1.port")"
-}
-
-# through NAME ARG...: our client at a proxy.
-through() {
-    local name=$1
-    shift
-    "$COFRECTL" --endpoints="$(address "$name")" "$@"
 }
 
 key_of() { # NAME
@@ -273,7 +239,7 @@ endpoints_are() { # COUNT, of the proxy's last change
 @test "a proxy that was given one member learns the others and goes on" {
     local i before
     start_cluster 3
-    proxy_start proxy "127.0.0.1:$(<"$DIR/1.client")" \
+    proxy_start_at proxy "127.0.0.1:$(<"$DIR/1.client")" \
         --endpoints-auto-sync-interval 200ms
     wait_for 10 endpoints_are 3
     background watch "$COFRECTL" --endpoints="$(address proxy)" \
@@ -311,7 +277,7 @@ endpoints_are() { # COUNT, of the proxy's last change
 @test "members leave by the book: a watch at one of them has no gap" {
     local i
     start_cluster 3
-    proxy_start proxy "$(endpoints)" --endpoints-auto-sync-interval 200ms
+    proxy_start proxy --endpoints-auto-sync-interval 200ms
     background watch "$COFRECTL" --endpoints="$(address proxy)" \
         watch k --prefix
     wait_for 10 eval 'through proxy put k0 v0 && has_line watch "k0 v0"'
@@ -334,7 +300,7 @@ failed_syncs_are() { # COUNT, or more
     start_cluster 1
     # Frozen, so that nobody else takes its ports meanwhile.
     node_signal 1 STOP
-    proxy_start proxy "$(endpoints)" --endpoints-auto-sync-interval 100ms
+    proxy_start proxy --endpoints-auto-sync-interval 100ms
     wait_for 20 failed_syncs_are 1
     node_signal 1 CONT
     wait_for 20 through proxy put a 1
