@@ -167,6 +167,8 @@ struct side {
     const char *spoil;    /* the self-test: its answers get a word more */
     uint64_t patience_ms; /* then an answer on a stream is called missing */
     bool is_lost;         /* a server does not answer */
+    uint64_t short_ns;    /* when a lease that shall end was asked for */
+    bool is_late;         /* it may have ended before it had its keys */
     bool is_apart;        /* one was ended or frozen: nobody is met */
 };
 

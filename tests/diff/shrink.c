@@ -45,6 +45,8 @@ static void begin(struct side *s, const struct run *r)
     side_drop_results(s);
     s->results = mem_zalloc(STEPS_MAX * sizeof *s->results);
     s->run = r;
+    s->short_ns = 0;
+    s->is_late = false;
 }
 
 int pair_run(struct pair *p, const struct run *r)
