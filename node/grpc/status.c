@@ -87,23 +87,10 @@ size_t grpc_status_decode(char *text, size_t size)
 
 const char *grpc_status_quote(struct arena *a, struct slice s)
 {
-    char *start = arena_alloc(a, 4 * s.size + 3), *at = start;
-    *at++ = '"';
-    while (s.size) {
-        uint8_t b = s.data[0];
-        size_t n = text_utf8_size(s);
-        if (b == '"' || b == '\\') {
-            *at++ = '\\';
-            *at++ = (char)b;
-        } else if (n > 1 || (b >= 0x20 && b < 0x7f)) {
-            memcpy(at, s.data, n);
-            at += n;
-        } else {
-            at += sprintf(at, "\\x%02x", b);
-        }
-        s = slice_from(s, n ? n : 1);
-    }
-    *at++ = '"';
-    *at = 0;
-    return start;
+    struct buf text = BUF_INIT(UINT32_MAX);
+    text_quote(&text, s);
+    buf_append_byte(&text, 0);
+    const char *copy = arena_dup(a, text.data, text.size);
+    buf_release(&text);
+    return copy;
 }
