@@ -141,6 +141,15 @@ int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
     return err;
 }
 
+int api_propose_leading(struct api *a, struct replica_proposal *p,
+                        uint32_t field, struct slice message,
+                        void (*done)(struct replica_proposal *p, int err))
+{
+    *p = (struct replica_proposal){.done = done, .out = p->out};
+    int err = prepare(a, p, field, message);
+    return err ? err : replica_propose_leading(a->config.replica, p);
+}
+
 struct alone {
     struct list link;
     struct replica_proposal proposal;

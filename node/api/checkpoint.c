@@ -62,9 +62,9 @@ void api_checkpoint_leases(struct api *a)
     }
     /* One entry under way: without a quorum they must not pile up. */
     a->checkpoint_busy = true;
-    if (api_propose_own(a, &a->checkpoint, ENTRY_LEASE_CHECKPOINT,
-                        slice_of(message, (size_t)(end - message)),
-                        checkpointed)) {
+    if (api_propose_leading(a, &a->checkpoint, ENTRY_LEASE_CHECKPOINT,
+                            slice_of(message, (size_t)(end - message)),
+                            checkpointed)) {
         a->checkpoint_busy = false;
     }
     free(message);

@@ -35,8 +35,11 @@ static bool revoke_one(struct api *a, struct api_revoke *r)
     uint8_t *end = proto_u64(message, 1, (uint64_t)id);
     r->api = a;
     r->busy = true;
-    if (api_propose_own(a, &r->proposal, ENTRY_LEASE_REVOKE,
-                        slice_of(message, (size_t)(end - message)), revoked)) {
+    /* Cut off from the others, this member may be the only one that thinks
+     * it leads: with the next leader the lease may have been renewed. */
+    if (api_propose_leading(a, &r->proposal, ENTRY_LEASE_REVOKE,
+                            slice_of(message, (size_t)(end - message)),
+                            revoked)) {
         r->busy = false;
         return false;
     }

@@ -179,7 +179,12 @@ void api_header_pb(const struct api *a, int64_t revision,
 int api_propose_own(struct api *a, struct replica_proposal *p, uint32_t field,
                     struct slice message,
                     void (*done)(struct replica_proposal *p, int err));
-/* The same where nobody waits for the answer. */
+/* The same for what follows from being the leader: when this member leads no
+ * more, ERR_NOT_LEADER, and the next leader never hears of it. */
+int api_propose_leading(struct api *a, struct replica_proposal *p,
+                        uint32_t field, struct slice message,
+                        void (*done)(struct replica_proposal *p, int err));
+/* As api_propose_own() where nobody waits for the answer. */
 void api_propose_alone(struct api *a, uint32_t field, struct slice message);
 void api_propose_alone_stop(struct api *a);
 bool api_is_leader(const struct api *a);

@@ -38,18 +38,38 @@ static void try_propose(struct replica *r, struct replica_proposal *p)
     }
 }
 
-void replica_propose(struct replica *r, struct replica_proposal *p)
+static void remember(struct replica *r, struct replica_proposal *p)
 {
     p->started_ms = r->now_ms;
     p->deadline_ms = r->now_ms + r->config.request_timeout_ms;
     p->proposed = false;
     list_append(&r->proposals, &p->link);
     idmap_put(&r->by_id, p->id, p);
+}
+
+void replica_propose(struct replica *r, struct replica_proposal *p)
+{
+    remember(r, p);
     if (r->stopping) {
         finish(r, p, ERR_CLOSED);
         return;
     }
     try_propose(r, p);
+}
+
+int replica_propose_leading(struct replica *r, struct replica_proposal *p)
+{
+    struct raft_status now;
+    raft_get_status(r->raft, &now);
+    remember(r, p);
+    if (now.role == RAFT_LEADER && !r->stopping) {
+        try_propose(r, p);
+    }
+    if (!p->proposed) {
+        forget(r, p);
+        return ERR_NOT_LEADER;
+    }
+    return 0;
 }
 
 void replica_propose_cancel(struct replica *r, struct replica_proposal *p)

@@ -192,6 +192,10 @@ void replica_installed(struct replica *r,
 
 /* Waits for a leader when there is none. */
 void replica_propose(struct replica *r, struct replica_proposal *p);
+/* What only the present leader may decide, and no later one on its word: Raft
+ * takes it here and now, or ERR_NOT_LEADER; then nothing waits and `done` is
+ * not called. The data is taken over in any case. */
+int replica_propose_leading(struct replica *r, struct replica_proposal *p);
 /* A forwarded proposal (MSG_PROP) that surely never left this member: its
  * proposers wait for a leader again. Takes over the contents. */
 void replica_returned(struct replica *r, struct raft_message *m);

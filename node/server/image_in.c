@@ -219,6 +219,7 @@ static void put_in_place(void *ctx)
              LOG_UINT("incoming-leader-snapshot-index", in->meta.index),
              LOG_UINT("incoming-leader-snapshot-term", in->meta.term));
     replica_installed(n->replica, &in->meta);
+    node_offer_image(n); /* it may lead before anything else is applied */
     install_end(in);
 }
 

@@ -247,3 +247,42 @@ hashes_agree() {
     wait_for 20 healthy "$lead"
     nothing_lost
 }
+
+# Renews the leases of $DIR/leases through a member, and notes in $DIR/kept
+# those that it has answered for.
+renew_all() { # member
+    local id
+    while read -r id; do
+        ! ask "$1" --command-timeout=1s lease keep-alive --once "$id" \
+            2>/dev/null | grep -q 'keepalived with TTL(10)' ||
+            echo "$id" >>"$DIR/kept"
+    done <"$DIR/leases"
+}
+
+# What fell due at the old leader, just as it found that it leads no more, is
+# not ended by the next one, who has renewed it.
+@test "a lease that is kept at the next leader is not ended by the last" {
+    local lead other id
+    lead=$(leader_by 1)
+    other=$((lead % 3 + 1))
+    for _ in $(seq 20); do
+        ask "$lead" lease grant 10 | cut -d' ' -f2 >>"$DIR/leases"
+    done
+    # They fall due one after the other, from a second after the cut on.
+    while read -r id; do
+        ask "$lead" lease keep-alive --once "$id" >/dev/null
+        sleep 0.06
+    done <"$DIR/leases"
+    sleep 7.6
+    for i in 1 2 3; do
+        [ "$i" = "$lead" ] || { cut_way "$i" "$lead" && cut_way "$lead" "$i"; }
+    done
+    wait_for 20 other_leads "$other" "$lead"
+    for _ in 1 2 3 4 5; do renew_all "$other"; done
+    heal
+    wait_for 20 healthy "$lead"
+    for _ in 1 2 3; do renew_all "$other"; done
+    ask "$other" lease list | tail -n +2 | sort >"$DIR/there"
+    [ "$(sort -u "$DIR/kept" | wc -l)" -ge 10 ]
+    [ -z "$(sort -u "$DIR/kept" | comm -23 - "$DIR/there")" ]
+}

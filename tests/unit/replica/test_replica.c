@@ -151,11 +151,16 @@ static void asked_done(struct replica_proposal *p, int err)
     a->calls++;
 }
 
-static void ask(struct asked *a, uint64_t id)
+static void ask_init(struct asked *a, uint64_t id)
 {
     *a = (struct asked){
         .base = {.id = id, .data = bytes_new(8), .done = asked_done}};
     put_be64(a->base.data->data, id);
+}
+
+static void ask(struct asked *a, uint64_t id)
+{
+    ask_init(a, id);
     replica_propose(rig.r, &a->base);
 }
 
@@ -238,6 +243,12 @@ static void a_cancelled_one_is_applied_and_not_called(void **state)
     finish();
 }
 
+static struct raft_message from_leader(enum raft_message_type type)
+{
+    return (struct raft_message){
+        .type = type, .from = OTHER, .to = SELF, .term = 5};
+}
+
 static void without_a_leader_it_waits_and_then_says_so(void **state)
 {
     struct asked a;
@@ -275,6 +286,43 @@ static void one_that_waited_is_proposed_to_the_new_leader(void **state)
     finish();
 }
 
+/* Not without a leader, not through another one, and not later. */
+static void what_only_a_leader_may_say_waits_for_no_other(void **state)
+{
+    struct asked a, b;
+    start(1);
+    pass();
+    ask_init(&a, 83);
+    assert_int_equal(replica_propose_leading(rig.r, &a.base), ERR_NOT_LEADER);
+    raft_campaign(replica_raft(rig.r));
+    pass();
+    sync_log();
+    sync_log();
+    assert_int_equal(replica_status(rig.r)->role, RAFT_LEADER);
+    ask_init(&b, 84);
+    assert_int_equal(replica_propose_leading(rig.r, &b.base), 0);
+    pass();
+    sync_log();
+    assert_int_equal(b.calls, 1);
+    assert_int_equal(b.err, 0);
+    finish();
+    start(2);
+    pass();
+    struct raft_message m = from_leader(RAFT_MSG_HEARTBEAT);
+    replica_step(rig.r, &m);
+    pass();
+    assert_int_equal(replica_status(rig.r)->leader, OTHER);
+    ask_init(&b, 85);
+    assert_int_equal(replica_propose_leading(rig.r, &b.base), ERR_NOT_LEADER);
+    pass();
+    tick(TIMEOUT_MS / TICK_MS);
+    assert_int_equal(a.calls + b.calls, 0);
+    for (uint32_t i = 0; i < rig.sent_count; i++) {
+        assert_int_not_equal(rig.sent[i], RAFT_MSG_PROP);
+    }
+    finish();
+}
+
 static void a_read_waits_until_it_is_applied(void **state)
 {
     struct read rd;
@@ -301,12 +349,6 @@ static void stopping_answers_everyone(void **state)
     assert_int_equal(late.err, ERR_CLOSED);
     assert_int_equal(a.calls + rd.calls + late.calls, 3);
     finish();
-}
-
-static struct raft_message from_leader(enum raft_message_type type)
-{
-    return (struct raft_message){
-        .type = type, .from = OTHER, .to = SELF, .term = 5};
 }
 
 static bool acknowledged(uint64_t index)
@@ -367,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_one_is_applied_and_not_called),
         cmocka_unit_test(without_a_leader_it_waits_and_then_says_so),
         cmocka_unit_test(one_that_waited_is_proposed_to_the_new_leader),
+        cmocka_unit_test(what_only_a_leader_may_say_waits_for_no_other),
         cmocka_unit_test(a_read_waits_until_it_is_applied),
         cmocka_unit_test(stopping_answers_everyone),
         cmocka_unit_test(an_append_is_acknowledged_only_when_synced),
