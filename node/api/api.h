@@ -90,7 +90,8 @@ void api_tick(struct api *a, uint64_t now_ms);
 void api_applied(struct api *a);
 
 /* Renews a lease where this member leads, as lease_renew(), and tells the
- * log when that must know. */
+ * log when that must know. That it leads still has been made sure by a
+ * replica_read(). */
 int api_renew(struct api *a, int64_t lease, int64_t *ret_ttl_s);
 
 /* Raises the CORRUPT alarm for a member (0: for nobody in particular), if it

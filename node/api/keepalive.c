@@ -2,6 +2,10 @@
  * LeaseKeepAlive: a stream of ids, an answer for each in the same order.
  * One id at a time is under work; the others queue behind it. The leader
  * renews, everyone else asks it.
+ *
+ * A leader that was stopped or cut off may not know that there is another,
+ * who will end the lease at a time of its own: so each renewal is behind a
+ * read index (dissertation 6.4), which all of a pass share.
  */
 #include <stdlib.h>
 
@@ -20,9 +24,14 @@ struct renewal {
 };
 
 struct keepalive {
+    struct api_stream *stream;
     struct list queue; /* renewals; the first is under work */
     uint32_t count;
+    uint32_t sure;  /* of them, from the first: a majority followed us since */
+    uint32_t asked; /* that many will be when `read` is done */
+    bool is_asking;
     bool half_closed;
+    struct replica_read read;
 };
 
 static void answer(struct renewal *r, int64_t ttl_s)
@@ -51,6 +60,7 @@ static void settle(struct renewal *r, int err, int64_t ttl_s)
     list_remove(&r->link);
     list_remove(&r->wait.link);
     ka->count--;
+    ka->sure -= ka->sure > 0;
     free(r);
 }
 
@@ -83,14 +93,53 @@ static bool attempt(struct renewal *r)
     return true;
 }
 
+static void run_queue(struct api_stream *s);
+
+static struct renewal *first_of(struct keepalive *ka)
+{
+    return container_of(ka->queue.next, struct renewal, link);
+}
+
+static void asked(struct replica_read *rd, int err)
+{
+    struct keepalive *ka = container_of(rd, struct keepalive, read);
+    ka->is_asking = false;
+    if (err == 0) {
+        ka->sure = ka->asked;
+    } else if (err != ERR_LEADER_CHANGED) {
+        settle(first_of(ka), err, 0);
+    }
+    run_queue(ka->stream);
+}
+
+/* Nothing is taken off the queue until the answer is there. */
+static void ask(struct keepalive *ka)
+{
+    if (!ka->is_asking) {
+        ka->is_asking = true;
+        ka->asked = ka->count;
+        ka->read = (struct replica_read){.done = asked};
+        replica_read(ka->stream->api->config.replica, &ka->read);
+    }
+}
+
+static bool must_ask(const struct keepalive *ka)
+{
+    return ka->sure == 0 && lease_is_primary(ka->stream->api->config.lessor);
+}
+
 static bool poll(struct api_wait *w);
 
 static void run_queue(struct api_stream *s)
 {
     struct keepalive *ka = s->state;
     while (!list_empty(&ka->queue) && grpc_call_alive(s->call)) {
-        struct renewal *r = container_of(ka->queue.next, struct renewal, link);
+        struct renewal *r = first_of(ka);
         struct api *a = s->api;
+        if (must_ask(ka)) {
+            ask(ka);
+            return;
+        }
         r->revision = mvcc_revision(a->mvcc);
         r->started_ms = api_now_ms(a);
         if (attempt(r)) {
@@ -99,6 +148,7 @@ static void run_queue(struct api_stream *s)
         if (lease_is_primary(a->config.lessor) || api_is_leader(a)) {
             api_wait_for(a, &r->wait, poll);
         } else {
+            ka->sure = 0;
             forward(r);
         }
         return;
@@ -126,11 +176,14 @@ static bool poll(struct api_wait *w)
     struct api_stream *s = r->stream;
     struct api *a = r->api;
     uint64_t waited_ms = api_now_ms(a) - r->started_ms;
-    if (!attempt(r)) {
+    if (must_ask(s->state)) {
+        list_remove(&r->wait.link);
+    } else if (!attempt(r)) {
         bool leading = lease_is_primary(a->config.lessor) || api_is_leader(a);
         if (!leading) {
             /* Lost the office while it waited: the next one knows. */
             list_remove(&r->wait.link);
+            ((struct keepalive *)s->state)->sure = 0;
             forward(r);
             return true;
         }
@@ -153,6 +206,7 @@ void api_keepalive_message(struct grpc_call *call, struct slice message)
     struct keepalive *ka = s->state;
     if (!ka) {
         ka = s->state = arena_zalloc(grpc_call_arena(call), sizeof *ka);
+        ka->stream = s;
         list_init(&ka->queue);
     }
     struct proto_field f;
@@ -199,8 +253,11 @@ void api_keepalive_end(struct grpc_call *call)
 {
     struct api_stream *s = grpc_call_ctx(call);
     struct keepalive *ka = s->state;
+    if (ka && ka->is_asking) {
+        replica_read_cancel(s->api->config.replica, &ka->read);
+    }
     while (ka && !list_empty(&ka->queue)) {
-        struct renewal *r = container_of(ka->queue.next, struct renewal, link);
+        struct renewal *r = first_of(ka);
         list_remove(&r->link);
         list_remove(&r->wait.link);
         if (r->is_forwarded) {

@@ -10,6 +10,13 @@ enum { BODY_MAX = 64 << 10 };
 
 #define PROMOTE_PREFIX "/members/promote/"
 
+struct renewal {
+    struct node *node;
+    struct peer_request *rq;
+    int64_t id;
+    struct replica_read read;
+};
+
 struct promotion {
     struct node *node;
     struct peer_request *rq;
@@ -58,8 +65,34 @@ static void answer_message(struct peer_request *rq,
     free(bytes);
 }
 
+static void answer_renewal(struct peer_request *rq, int64_t id, int64_t ttl,
+                           int err)
+{
+    if (err == ERR_LEASE_NOT_FOUND || err == ERR_AGAIN) {
+        answer_error(rq, 404, "lease not found\n");
+    } else if (err) {
+        answer_error(rq, 400, "not a primary lessor\n");
+    } else {
+        Pb__LeaseKeepAliveResponse answer = PB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+        answer.id = id;
+        answer.ttl = ttl;
+        answer_message(rq, &answer.base);
+    }
+}
+
+static void renew(struct replica_read *rd, int err)
+{
+    struct renewal *r = container_of(rd, struct renewal, read);
+    int64_t ttl = 0;
+    if (err == 0) {
+        err = api_renew(r->node->api, r->id, &ttl);
+    }
+    answer_renewal(r->rq, r->id, ttl, err);
+    free(r);
+}
+
 /* A follower passes a keep-alive on; a renewal goes through here when this
- * member leads. */
+ * member leads, and a majority follows it still. */
 static void keepalive(struct node *n, struct slice body,
                       struct peer_request *rq)
 {
@@ -69,19 +102,16 @@ static void keepalive(struct node *n, struct slice body,
         answer_error(rq, 400, "error unmarshalling request\n");
         return;
     }
-    int64_t id = ask->id, ttl = 0;
+    int64_t id = ask->id;
     pb__lease_keep_alive_request__free_unpacked(ask, NULL);
-    int err = api_renew(n->api, id, &ttl);
-    if (err == ERR_NOT_LEADER) {
-        answer_error(rq, 400, "not a primary lessor\n");
-    } else if (err) {
-        answer_error(rq, 404, "lease not found\n");
-    } else {
-        Pb__LeaseKeepAliveResponse answer = PB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
-        answer.id = id;
-        answer.ttl = ttl;
-        answer_message(rq, &answer.base);
+    if (!lease_is_primary(n->lessor)) {
+        answer_renewal(rq, id, 0, ERR_NOT_LEADER);
+        return;
     }
+    struct renewal *r = mem_zalloc(sizeof *r);
+    *r = (struct renewal){
+        .node = n, .rq = rq, .id = id, .read = {.done = renew}};
+    replica_read(n->replica, &r->read);
 }
 
 static void answer_timetolive(struct node *n, int64_t id, bool keys,

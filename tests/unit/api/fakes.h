@@ -197,6 +197,15 @@ void replica_propose(struct replica *r, struct replica_proposal *p)
     assert_false(fake.applying);
     list_append(&fake.proposals, &p->link);
 }
+int replica_propose_leading(struct replica *r, struct replica_proposal *p)
+{
+    if (fake.status.role != RAFT_LEADER) {
+        bytes_unref(p->data);
+        return ERR_NOT_LEADER;
+    }
+    replica_propose(r, p);
+    return 0;
+}
 void replica_propose_cancel(struct replica *r, struct replica_proposal *p)
 {
     list_remove(&p->link);

@@ -244,6 +244,9 @@ static void keepalive_leader(void **state)
     keep(&c, 5);
     keep(&c, 0);
     keep(&c, 77);
+    assert_int_equal(c.count, 0); /* does a majority follow us? */
+    assert_int_equal(count_of(&fake.reads), 1);
+    confirm_reads(0);
     kept(&c, 0, 5, 60);
     kept(&c, 1, 0, 0);
     kept(&c, 2, 77, 0);
@@ -251,18 +254,21 @@ static void keepalive_leader(void **state)
     fake.status.commit++;
     keep(&c, 78);
     keep(&c, 5);
+    confirm_reads(0);
     assert_int_equal(c.count, 3);
     tick(500);
     assert_int_equal(c.count, 3);
     fake.status.applied++;
     api_applied(fake.api);
     api_later_fire(fake.api);
+    confirm_reads(0);
     kept(&c, 3, 78, 0);
     kept(&c, 4, 5, 60);
     /* expired: answered when the revocation is applied */
     fake.now_ms += 5000;
     fake.api->tick_ms = fake.now_ms;
     keep(&c, 6);
+    confirm_reads(0);
     assert_int_equal(c.count, 5);
     tick(100);
     assert_int_equal(count_of(&fake.proposals), 1);
@@ -297,6 +303,7 @@ static void checkpoints_go_through_the_log(void **state)
     stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
     keep(&c, 5);
     keep(&c, 6);
+    confirm_reads(0);
     assert_int_equal(count_of(&fake.proposals), 2);
     commit_all();
     lease_demote(fake.lessor);
@@ -319,6 +326,7 @@ static void keepalive_wait_is_bounded(void **state)
     stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
     fake.status.commit++;
     keep(&c, 78);
+    confirm_reads(0);
     tick(999);
     assert_false(c.finished);
     tick(1);
@@ -327,6 +335,53 @@ static void keepalive_wait_is_bounded(void **state)
                         "etcdserver: request timed out, waiting for the "
                         "applied index took too long");
     call_end(&c);
+}
+
+/* It thinks that it leads, and does not any more. */
+static void keepalive_deposed(void **state)
+{
+    struct grpc_call c;
+    tick(0);
+    grant(5, 60);
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    keep(&c, 5);
+    keep(&c, 6);
+    lease_demote(fake.lessor);
+    fake.status.role = RAFT_FOLLOWER;
+    fake.status.leader = 8;
+    confirm_reads(ERR_LEADER_CHANGED);
+    assert_int_equal(fake.forwarded, 5);
+    assert_int_equal(c.count, 0);
+    /* back in the office before the other's answer: asked anew */
+    fake.status.role = RAFT_LEADER;
+    lease_promote(fake.lessor, fake.now_ms, 0);
+    fake.keepalive_done(fake.done_ctx, 0, 44);
+    kept(&c, 0, 5, 44);
+    assert_int_equal(c.count, 1);
+    confirm_reads(ERR_TIMEOUT);
+    assert_int_equal(c.code, 14);
+    assert_string_equal(c.text, "etcdserver: request timed out");
+    call_end(&c);
+    /* one that leaves while we ask */
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    keep(&c, 5);
+    call_end(&c);
+    assert_int_equal(count_of(&fake.reads), 0);
+}
+
+/* The lessor is told with the pass, but Raft has stepped down already. */
+static void deposed_it_ends_no_lease(void **state)
+{
+    tick(0);
+    grant(5, 2);
+    fake.status.role = RAFT_FOLLOWER;
+    tick(5000);
+    assert_int_equal(count_of(&fake.proposals), 0);
+    fake.status.role = RAFT_LEADER;
+    tick(20000);
+    assert_int_equal(count_of(&fake.proposals), 1);
+    commit_all();
+    assert_false(lease_exists(fake.lessor, 5));
 }
 
 static void keepalive_follower(void **state)
@@ -450,6 +505,8 @@ int main(void)
         TEST(lease_errors),
         TEST(keepalive_leader),
         TEST(keepalive_wait_is_bounded),
+        TEST(keepalive_deposed),
+        TEST(deposed_it_ends_no_lease),
         TEST(checkpoints_go_through_the_log),
         TEST(keepalive_follower),
         TEST(time_to_live),
