@@ -94,6 +94,7 @@ static bool attempt(struct renewal *r)
 }
 
 static void run_queue(struct api_stream *s);
+static bool poll(struct api_wait *w);
 
 static struct renewal *first_of(struct keepalive *ka)
 {
@@ -103,11 +104,19 @@ static struct renewal *first_of(struct keepalive *ka)
 static void asked(struct replica_read *rd, int err)
 {
     struct keepalive *ka = container_of(rd, struct keepalive, read);
+    struct renewal *r = first_of(ka);
     ka->is_asking = false;
+    if (err == ERR_LEADER_CHANGED) {
+        /* The lessor hears of it behind this. */
+        r->started_ms = api_now_ms(r->api);
+        api_wait_for(r->api, &r->wait, poll);
+        api_later(r->api);
+        return;
+    }
     if (err == 0) {
         ka->sure = ka->asked;
-    } else if (err != ERR_LEADER_CHANGED) {
-        settle(first_of(ka), err, 0);
+    } else {
+        settle(r, err, 0);
     }
     run_queue(ka->stream);
 }
@@ -127,8 +136,6 @@ static bool must_ask(const struct keepalive *ka)
 {
     return ka->sure == 0 && lease_is_primary(ka->stream->api->config.lessor);
 }
-
-static bool poll(struct api_wait *w);
 
 static void run_queue(struct api_stream *s)
 {

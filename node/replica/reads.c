@@ -135,9 +135,17 @@ void replica_reads_expire(struct replica *r)
     }
 }
 
-/* Batches that have their index stay: it remains a valid one. */
+/* Batches that have their index stay: it remains a valid one. Who is told may
+ * ask again, and is not told again. */
 void replica_reads_fail(struct replica *r, int err)
 {
+    struct list unasked;
+    list_init(&unasked);
+    while (!list_empty(&r->new_reads)) {
+        struct list *link = r->new_reads.next;
+        list_remove(link);
+        list_append(&unasked, link);
+    }
     list_each(link, next, &r->batches)
     {
         struct read_batch *b = batch_of(link);
@@ -146,5 +154,5 @@ void replica_reads_fail(struct replica *r, int err)
             batch_free(b);
         }
     }
-    finish_all(&r->new_reads, err);
+    finish_all(&unasked, err);
 }

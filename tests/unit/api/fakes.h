@@ -289,6 +289,9 @@ static inline void confirm_reads(int err)
             container_of(fake.reads.next, struct replica_read, link);
         list_remove(&rd->link);
         rd->done(rd, err);
+        if (err) {
+            return; /* it may ask again */
+        }
     }
 }
 

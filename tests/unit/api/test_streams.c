@@ -346,10 +346,11 @@ static void keepalive_deposed(void **state)
     stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
     keep(&c, 5);
     keep(&c, 6);
+    confirm_reads(ERR_LEADER_CHANGED); /* and the lessor hears of it then */
     lease_demote(fake.lessor);
     fake.status.role = RAFT_FOLLOWER;
     fake.status.leader = 8;
-    confirm_reads(ERR_LEADER_CHANGED);
+    api_later_fire(fake.api);
     assert_int_equal(fake.forwarded, 5);
     assert_int_equal(c.count, 0);
     /* back in the office before the other's answer: asked anew */
@@ -361,6 +362,15 @@ static void keepalive_deposed(void **state)
     confirm_reads(ERR_TIMEOUT);
     assert_int_equal(c.code, 14);
     assert_string_equal(c.text, "etcdserver: request timed out");
+    call_end(&c);
+    /* another one led for a moment, and it is us again */
+    stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");
+    keep(&c, 5);
+    confirm_reads(ERR_LEADER_CHANGED);
+    api_later_fire(fake.api);
+    assert_int_equal(count_of(&fake.reads), 1);
+    confirm_reads(0);
+    kept(&c, 0, 5, 60);
     call_end(&c);
     /* one that leaves while we ask */
     stream_begin(&c, "/etcdserverpb.Lease/LeaseKeepAlive");

@@ -334,6 +334,35 @@ static void a_read_waits_until_it_is_applied(void **state)
     finish();
 }
 
+static void asks_again(struct replica_read *rd, int err)
+{
+    struct read *r = container_of(rd, struct read, base);
+    r->err = err;
+    r->calls++;
+    if (err == ERR_LEADER_CHANGED) {
+        replica_read(rig.r, rd);
+    }
+}
+
+/* Under way, and not asked yet. */
+static void a_read_that_fails_may_ask_again(void **state)
+{
+    struct read a = {.base = {.done = asks_again}}, b = a;
+    start(2);
+    pass();
+    replica_read(rig.r, &a.base);
+    pass(); /* nobody to ask */
+    struct raft_message m = from_leader(RAFT_MSG_HEARTBEAT);
+    replica_step(rig.r, &m);
+    replica_read(rig.r, &b.base);
+    pass();
+    assert_int_equal(a.calls + b.calls, 2);
+    tick(TIMEOUT_MS / TICK_MS);
+    assert_int_equal(a.calls + b.calls, 4);
+    assert_int_equal(a.err, ERR_TIMEOUT);
+    finish();
+}
+
 static void stopping_answers_everyone(void **state)
 {
     struct asked a, late;
@@ -411,6 +440,7 @@ int main(void)
         cmocka_unit_test(one_that_waited_is_proposed_to_the_new_leader),
         cmocka_unit_test(what_only_a_leader_may_say_waits_for_no_other),
         cmocka_unit_test(a_read_waits_until_it_is_applied),
+        cmocka_unit_test(a_read_that_fails_may_ask_again),
         cmocka_unit_test(stopping_answers_everyone),
         cmocka_unit_test(an_append_is_acknowledged_only_when_synced),
         cmocka_unit_test(an_image_is_acknowledged_only_when_installed),
