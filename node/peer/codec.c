@@ -370,12 +370,23 @@ int peer_add_entry(struct raft_message *m, uint32_t *capacity,
     return 0;
 }
 
+/* In ascending order, as Raft keeps them: an etcd that was restarted names
+ * its members in any order. */
 static int add_member(uint64_t *ids, uint32_t *count, uint64_t id)
 {
     if (*count == RAFT_MEMBERS_MAX) {
         return ERR_TOO_LARGE;
     }
-    ids[(*count)++] = id;
+    uint32_t at = *count;
+    while (at > 0 && ids[at - 1] > id) {
+        at--;
+    }
+    if (at > 0 && ids[at - 1] == id) {
+        return ERR_PROTOCOL;
+    }
+    memmove(&ids[at + 1], &ids[at], (*count - at) * sizeof *ids);
+    ids[at] = id;
+    ++*count;
     return 0;
 }
 
@@ -402,6 +413,23 @@ static int add_members(uint64_t *ids, uint32_t *count, const struct field *f)
     return 0;
 }
 
+/* No id is a voter and a learner. */
+static int check_conf(const struct raft_conf_state *c)
+{
+    uint32_t v = 0, l = 0;
+    while (v < c->voter_count && l < c->learner_count) {
+        if (c->voters[v] == c->learners[l]) {
+            return ERR_PROTOCOL;
+        }
+        if (c->voters[v] < c->learners[l]) {
+            v++;
+        } else {
+            l++;
+        }
+    }
+    return 0;
+}
+
 static int decode_conf(struct slice bytes, struct raft_conf_state *c)
 {
     struct reader r = reader_of(bytes);
@@ -420,7 +448,7 @@ static int decode_conf(struct slice bytes, struct raft_conf_state *c)
             return err;
         }
     }
-    return more;
+    return more != 0 ? more : check_conf(c);
 }
 
 static int decode_meta(struct slice bytes, struct raft_snapshot_meta *s)

@@ -46,6 +46,16 @@ static inline void random_entries(struct rng *r, struct raft_message *m,
     }
 }
 
+/* Ascending, all even or all odd. */
+static inline void random_ids(struct rng *r, uint64_t first, uint32_t count,
+                              uint64_t *ids)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        first += 2 * (1 + rng_below(r, UINT64_C(1) << rng_below(r, 56)));
+        ids[i] = first;
+    }
+}
+
 static inline void random_snapshot(struct rng *r, struct raft_message *m)
 {
     struct raft_snapshot_meta *s = m->snapshot = mem_zalloc(sizeof *s);
@@ -53,12 +63,8 @@ static inline void random_snapshot(struct rng *r, struct raft_message *m)
     s->term = random_number(r);
     s->conf.voter_count = (uint32_t)rng_below(r, RAFT_MEMBERS_MAX + 1);
     s->conf.learner_count = (uint32_t)rng_below(r, 4);
-    for (uint32_t i = 0; i < s->conf.voter_count; i++) {
-        s->conf.voters[i] = random_number(r);
-    }
-    for (uint32_t i = 0; i < s->conf.learner_count; i++) {
-        s->conf.learners[i] = random_number(r);
-    }
+    random_ids(r, 0, s->conf.voter_count, s->conf.voters);
+    random_ids(r, 1, s->conf.learner_count, s->conf.learners);
 }
 
 /* Any field may be set with any type: the codec does not judge. */

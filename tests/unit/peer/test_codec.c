@@ -183,6 +183,35 @@ static void test_embedded_messages_merge(void **state)
     raft_message_release(&m);
 }
 
+/* An etcd that was restarted names its members in any order. */
+static void test_members_in_order(void **state)
+{
+    struct raft_message m;
+    /* snapshot{metadata{conf{voters 7 3 5, learners 9 4}}} */
+    assert_int_equal(DECODE("\x4a\x0e\x12\x0c\x0a\x0a\x08\x07\x08\x03\x08"
+                            "\x05\x10\x09\x10\x04",
+                            &m),
+                     0);
+    const struct raft_conf_state *c = &m.snapshot->conf;
+    assert_int_equal(c->voter_count, 3);
+    assert_int_equal(c->learner_count, 2);
+    assert_int_equal(c->voters[0], 3);
+    assert_int_equal(c->voters[1], 5);
+    assert_int_equal(c->voters[2], 7);
+    assert_int_equal(c->learners[0], 4);
+    assert_int_equal(c->learners[1], 9);
+    raft_message_release(&m);
+    /* one twice: as a voter, and as a learner, too */
+    assert_int_equal(DECODE("\x4a\x0a\x12\x08\x0a\x06\x08\x07\x08\x03\x08"
+                            "\x07",
+                            &m),
+                     ERR_PROTOCOL);
+    assert_int_equal(DECODE("\x4a\x0a\x12\x08\x0a\x06\x08\x07\x08\x03\x10"
+                            "\x07",
+                            &m),
+                     ERR_PROTOCOL);
+}
+
 static void test_bad_bytes(void **state)
 {
     struct raft_message m;
@@ -231,7 +260,8 @@ static void test_member_limit(void **state)
     for (uint32_t n = RAFT_MEMBERS_MAX - 1; n <= RAFT_MEMBERS_MAX + 1; n++) {
         struct buf conf = BUF_INIT(4096), b = BUF_INIT(4096);
         for (uint32_t i = 0; i < n; i++) {
-            buf_append(&conf, "\x08\x01", 2);
+            uint8_t voter[2] = {0x08, (uint8_t)(i + 1)};
+            buf_append(&conf, voter, sizeof voter);
         }
         buf_append(&b, "\x4a\x86\x01\x12\x83\x01\x0a\x80\x01", 9);
         size_t size = conf.size; /* lengths below 2^14: two bytes each */
@@ -347,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_unknown_fields_are_skipped),
         cmocka_unit_test(test_last_scalar_counts),
         cmocka_unit_test(test_embedded_messages_merge),
+        cmocka_unit_test(test_members_in_order),
         cmocka_unit_test(test_bad_bytes),
         cmocka_unit_test(test_group_depth),
         cmocka_unit_test(test_member_limit),
