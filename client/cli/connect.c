@@ -9,8 +9,6 @@
 #include "cli.h"
 #include "srv/srv.h"
 
-enum { ENDPOINT_SIZE_MAX = 300 }; /* of an SRV record, as text */
-
 void cli_quit(int code)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -88,7 +86,7 @@ static void check_transport(struct cli *x)
 static void add_discovered(struct cli *x, const struct srv_record *r,
                            struct buf *list)
 {
-    struct buf text = BUF_INIT(ENDPOINT_SIZE_MAX);
+    struct buf text = BUF_INIT(SRV_ENDPOINT_SIZE_MAX);
     srv_endpoint_text(r, &text);
     int size = (int)text.size;
     const char *endpoint = (const char *)text.data;
@@ -117,7 +115,7 @@ static void discover(struct cli *x)
         .name = pflag_text(&x->flags, "discovery-srv-name"),
     };
     struct srv_list found;
-    struct buf text = BUF_INIT(SRV_RECORDS_MAX * ENDPOINT_SIZE_MAX);
+    struct buf text = BUF_INIT(SRV_RECORDS_MAX * SRV_ENDPOINT_SIZE_MAX);
     if (*d.domain == 0) {
         return;
     }

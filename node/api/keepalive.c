@@ -69,6 +69,8 @@ static void forwarded(void *ctx, int err, int64_t ttl_s);
 static void forward(struct renewal *r)
 {
     struct api *a = r->api;
+    struct keepalive *ka = r->stream->state;
+    ka->sure = 0;
     r->is_forwarded = true;
     a->config.rim.forward_keepalive(a->config.rim.ctx, r->id, forwarded, r);
 }
@@ -155,7 +157,6 @@ static void run_queue(struct api_stream *s)
         if (lease_is_primary(a->config.lessor) || api_is_leader(a)) {
             api_wait_for(a, &r->wait, poll);
         } else {
-            ka->sure = 0;
             forward(r);
         }
         return;
@@ -190,7 +191,6 @@ static bool poll(struct api_wait *w)
         if (!leading) {
             /* Lost the office while it waited: the next one knows. */
             list_remove(&r->wait.link);
-            ((struct keepalive *)s->state)->sure = 0;
             forward(r);
             return true;
         }

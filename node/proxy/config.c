@@ -216,7 +216,7 @@ bool proxy_config_load(struct proxy_config *c, int argc, char **argv,
 int proxy_config_discover(struct proxy_config *c)
 {
     struct srv_list found = {.count = 0};
-    struct buf text = BUF_INIT(SRV_RECORDS_MAX * 300);
+    struct buf text = BUF_INIT(SRV_RECORDS_MAX * SRV_ENDPOINT_SIZE_MAX);
     int err =
         c->discovery.domain[0] ? srv_discover(&c->discovery, &found, &text) : 0;
     if (err) {

@@ -13,7 +13,10 @@
 
 #include "base/buf.h"
 
-enum { SRV_RECORDS_MAX = 64 };
+enum {
+    SRV_RECORDS_MAX = 64,
+    SRV_ENDPOINT_SIZE_MAX = 300, /* of a record, as text */
+};
 
 struct srv_record {
     char target[256]; /* a host name with the dot at its end */
